@@ -1,0 +1,54 @@
+"""The errors that poise raises: one root, and for each what was given, what is allowed and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PoiseError(Exception):
+    """Root of every error that poise raises on purpose; its message is one short paragraph for a person."""
+
+
+class ConfigError(PoiseError, ValueError):
+    """A setting is unknown, has a wrong value, or contradicts another."""
+
+
+class DataError(PoiseError, ValueError):
+    """The data cannot be read or cannot be used as asked."""
+
+
+class ShapeError(PoiseError, ValueError):
+    """Two tensors, or a network and its data, do not fit each other."""
+
+
+class RunError(PoiseError, RuntimeError):
+    """A run directory cannot be used: locked, foreign, damaged or not writable."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint is damaged or does not belong to these networks."""
+
+
+class DeviceError(PoiseError, RuntimeError):
+    """The device or precision that was asked for is not there."""
+
+
+class NonFiniteError(PoiseError, RuntimeError):
+    """A loss or a gradient is NaN or infinite; no weight was changed by it."""
+
+
+class MissingExtraError(PoiseError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say what ``name`` may have meant: ``"(did you mean 'stride'?)"``, or the list of known names.
+
+    Args:
+        name: what was given.
+        known: the names that are allowed.
+    """
+    known = sorted(known)
+    match = get_close_matches(name, known, n=1, cutoff=0.6)
+    if match:
+        return f"(did you mean '{match[0]}'?)"
+    return f"(known: {', '.join(known)})" if known else "(none is known)"

@@ -1,0 +1,85 @@
+"""DCGAN, for square images whose side is a power of two from 8 to 128.
+
+Source: Radford et al. 2015, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv 1511.06434, figure
+1 and section 3, whose 64 x 64 networks are taken with more or fewer stages. ``norm="none"`` leaves batch norm out, which
+gradient penalties want of a discriminator: it would make one sample's logit depend on the others.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import nn
+
+from poise.errors import ShapeError
+from poise.models.initialize import normal_
+
+__all__ = ["dcgan_discriminator", "dcgan_generator"]
+
+Norm = Literal["batch", "none"]
+
+CHANNELS = (1, 3, 4)
+
+
+def _stages(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
+    """Image channels, and the width of every stage from the full-size side down to 4 x 4: ``w, 2w, 4w, ...``."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128) or shape[0] not in CHANNELS:
+        raise ShapeError(
+            f"dcgan makes images of 1, 3 or 4 channels and a side of 8, 16, 32, 64 or 128, not shape {tuple(shape)}; "
+            "give --size, or take generator=mlp discriminator=mlp"
+        )
+    count = (shape[1] // 4).bit_length() - 1
+    return shape[0], [width << i for i in range(count)]
+
+
+def _block(convolution: nn.Module, channels: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:
+    return [convolution, *([nn.BatchNorm2d(channels)] if norm == "batch" else []), activation]
+
+
+def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
+    """Latents ``(n, z_dim)`` to images ``(n, *shape)`` in [-1, 1].
+
+    Args:
+        z_dim: the latent dimension.
+        shape: ``(channels, side, side)``.
+        width: channels of the last hidden stage; each stage before it has twice as many.
+        norm: ``batch``, or ``none``.
+
+    Raises:
+        ShapeError: when the shape is none that DCGAN makes.
+    """
+    channels, widths = _stages(shape, width)
+    widths.reverse()
+    bias = norm == "none"
+    layers: list[nn.Module] = [
+        nn.Unflatten(1, (z_dim, 1, 1)),
+        *_block(nn.ConvTranspose2d(z_dim, widths[0], 4, bias=bias), widths[0], norm, nn.ReLU()),
+    ]
+    for inputs, outputs in pairwise(widths):
+        up = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+        layers += _block(up, outputs, norm, nn.ReLU())
+    layers += [nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1), nn.Tanh()]
+    network = nn.Sequential(*layers)
+    normal_(network)
+    return network
+
+
+def dcgan_discriminator(shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
+    """Images ``(n, *shape)`` to logits ``(n, 1)``.
+
+    Args:
+        shape: ``(channels, side, side)``.
+        width: channels of the first stage; each stage after it has twice as many.
+        norm: ``batch`` (on every stage but the first), or ``none``.
+
+    Raises:
+        ShapeError: when the shape is none that DCGAN takes.
+    """
+    channels, widths = _stages(shape, width)
+    layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    for inputs, outputs in pairwise(widths):
+        down = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=norm == "none")
+        layers += _block(down, outputs, norm, nn.LeakyReLU(0.2))
+    network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4), nn.Flatten())
+    normal_(network)
+    return network

@@ -1,0 +1,45 @@
+"""Fully connected networks, for vectors (and small images)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+from torch import nn
+
+__all__ = ["mlp_discriminator", "mlp_generator"]
+
+
+def _layers(sizes: Sequence[int], slope: float) -> list[nn.Module]:
+    """Linear layers with a leaky ReLU between each two."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
+    return layers[:-1]
+
+
+def mlp_generator(
+    z_dim: int, shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2
+) -> nn.Sequential:
+    """Latents ``(n, z_dim)`` to samples ``(n, *shape)``; images end in tanh, vectors are unbounded.
+
+    Args:
+        z_dim: the latent dimension.
+        shape: the shape of a sample: ``(d,)``, or ``(channels, height, width)`` in [-1, 1].
+        width: units of each hidden layer.
+        depth: hidden layers.
+        slope: of the leaky ReLU.
+    """
+    layers = _layers([z_dim, *[width] * depth, prod(shape)], slope)
+    return nn.Sequential(*layers, *([nn.Tanh(), nn.Unflatten(1, tuple(shape))] if len(shape) > 1 else []))
+
+
+def mlp_discriminator(shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2) -> nn.Sequential:
+    """Samples ``(n, *shape)`` to logits ``(n, 1)``.
+
+    Args:
+        shape: the shape of a sample.
+        width: units of each hidden layer.
+        depth: hidden layers.
+        slope: of the leaky ReLU.
+    """
+    return nn.Sequential(nn.Flatten(), *_layers([prod(shape), *[width] * depth, 1], slope))

@@ -1,0 +1,33 @@
+"""The presets by name."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from torch import nn
+
+from poise.models.dcgan import dcgan_discriminator, dcgan_generator
+from poise.models.mlp import mlp_discriminator, mlp_generator
+
+__all__ = ["PRESETS", "Preset"]
+
+
+class Preset(NamedTuple):
+    """A pair of builders.
+
+    Attributes:
+        generator: ``(z_dim, shape, **options) -> nn.Module``.
+        discriminator: ``(shape, **options) -> nn.Module``.
+    """
+
+    generator: Callable[..., nn.Module]
+    discriminator: Callable[..., nn.Module]
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "mlp": Preset(mlp_generator, mlp_discriminator),
+        "dcgan": Preset(dcgan_generator, dcgan_discriminator),
+    }
+)
+"""Every preset by its name."""

@@ -1,0 +1,27 @@
+"""Run directories: everything about one training, in files that other programs can read.
+
+Files are written whole or not at all; rows of JSON lines are appended and may at worst lose their last one. This package
+imports no torch, so that what reads runs starts quickly and works without a GPU.
+"""
+
+from poise.runs.checkpoints import Checkpoint, Checkpoints
+from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
+from poise.runs.files import JsonLines, read_rows, write_atomic
+from poise.runs.names import memorable
+from poise.runs.status import State, Status
+
+__all__ = [
+    "FORMAT",
+    "RUNS",
+    "Checkpoint",
+    "Checkpoints",
+    "JsonLines",
+    "Run",
+    "State",
+    "Status",
+    "find",
+    "memorable",
+    "read_rows",
+    "runs_under",
+    "write_atomic",
+]

@@ -1,0 +1,205 @@
+"""The run directory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+from poise.errors import RunError
+from poise.runs.checkpoints import Checkpoints
+from poise.runs.files import JsonLines, read_rows, write_atomic
+from poise.runs.status import State, Status
+
+__all__ = ["FORMAT", "RUNS", "Run", "find", "runs_under"]
+
+FORMAT = 1
+RUNS = Path("runs")
+
+# What tells a run from a directory of another program: any of these, by name.
+_MARKS = ("config.yaml", "log.jsonl", "metrics.jsonl", "events.jsonl", "status.json")
+
+
+class Run:
+    """One run directory: paths, rows, checkpoints, and who holds it.
+
+    Making one touches no file. Readers find what there is; any file may be missing.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.log = JsonLines(self.path / "log.jsonl")
+        self.metrics = JsonLines(self.path / "metrics.jsonl")
+        self.events = JsonLines(self.path / "events.jsonl")
+        self.checkpoints = Checkpoints(self.path / "checkpoints")
+
+    @property
+    def name(self) -> str:
+        """The directory's own name."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def samples(self) -> Path:
+        """Where sample pictures are."""
+        return self.path / "samples"
+
+    @property
+    def stop_request(self) -> Path:
+        """The file that asks a running run to save and stop."""
+        return self.path / "stop"
+
+    def exists(self) -> bool:
+        """Whether this is a run already, complete or not."""
+        return any((self.path / mark).exists() for mark in _MARKS) and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        try:
+            text = self.config_path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return True  # a run that holds only some of its files
+        except OSError:
+            return False
+        return any(line.startswith("format:") for line in text.splitlines())
+
+    def prepare(self) -> None:
+        """Make the directory, or make sure that it may be used.
+
+        Raises:
+            RunError: when it cannot be written, or holds the files of something else.
+        """
+        way_out = "give another directory with --run"
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, not a run directory; {way_out}")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]
+        except OSError as error:
+            raise RunError(f"the run directory {self.path} cannot be made: {error.strerror}; {way_out}") from error
+        if others and not self.exists():
+            raise RunError(
+                f"{self.path} is not empty and is not a run of poise (it holds {', '.join(sorted(others)[:3])}); nothing "
+                f"in it was touched; {way_out}"
+            )
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise RunError(f"the run directory {self.path} is not writable; {way_out}")
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the run: one process trains it at a time. The system lets go of it however the process ends.
+
+        Raises:
+            RunError: when another process holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock")
+        try:
+            # A reader that asks whether the run is held holds it for an instant itself.
+            lock.acquire(timeout=1, poll_interval=0.05)
+        except Timeout:
+            status = Status.read(self.path / "status.json")
+            who = f" (process {status.pid} on {status.host})" if status else ""
+            raise RunError(
+                f"run {self.name} is being trained by another process{who}; wait for it, stop it with "
+                f"'poise stop {self.name}', or give another --run"
+            ) from None
+        except OSError as error:
+            raise RunError(f"the run directory {self.path} cannot be locked: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            self.log.close()
+            self.metrics.close()
+            self.events.close()
+            lock.release()
+
+    def is_held(self) -> bool:
+        """Whether a process is training this run now."""
+        from filelock import FileLock, Timeout
+
+        if not (self.path / ".lock").exists():
+            return False
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # not ours to lock: a read-only copy is trained by nobody
+            return False
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved config."""
+        write_atomic(self.config_path, text)
+
+    def write_status(self, status: Status) -> None:
+        """Say what the run is doing."""
+        status.write(self.path / "status.json")
+
+    def status(self) -> Status | None:
+        """What the run said last of itself."""
+        return Status.read(self.path / "status.json")
+
+    def state(self) -> State | None:
+        """What the run is doing: its own word, and ``killed`` where its process is gone. None if it never said."""
+        status = self.status()
+        if status is None or status.state is not State.RUNNING:
+            return status.state if status else None
+        return State.RUNNING if self.is_held() else State.KILLED
+
+    def last_row(self) -> dict[str, object]:
+        """The newest row of the log, or an empty one."""
+        rows = read_rows(self.log.path)
+        return rows[-1] if rows else {}
+
+    def steps_at_risk(self) -> int:
+        """Steps that the log has seen and no checkpoint holds: what a resume would do again."""
+        seen = self.last_row().get("step", 0)
+        last = self.checkpoints.last()
+        return max(0, (seen if isinstance(seen, int) else 0) - (last.step if last else 0))
+
+
+def runs_under(root: Path = RUNS) -> list[Run]:
+    """The runs in a directory, the one touched last first."""
+    if not root.is_dir():
+        return []
+    runs = [run for run in map(Run, root.iterdir()) if run.path.is_dir() and run.exists()]
+    return sorted(runs, key=_touched, reverse=True)
+
+
+def _touched(run: Run) -> float:
+    return max((run.path / mark).stat().st_mtime for mark in _MARKS if (run.path / mark).exists())
+
+
+def find(name: str | Path | None = None, root: Path = RUNS) -> Run:
+    """The run that a person means.
+
+    Args:
+        name: a path, a name under ``root``, or None for the newest run.
+        root: the directory of runs.
+
+    Raises:
+        RunError: when there is none, or the directory is not a run.
+    """
+    runs = runs_under(root)
+    if name is None:
+        if not runs:
+            raise RunError(f"there is no run under {root}/; train one with 'poise train digits', or give a path")
+        return runs[0]
+    for path in (root / name, Path(name)):
+        if path.is_dir():
+            run = Run(path)
+            if not run.exists():
+                raise RunError(f"{path} is not a run of poise: it has none of {', '.join(_MARKS)}")
+            return run
+    names = [run.name for run in runs]
+    match = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean '{match[0]}'?" if match else f"'poise runs' lists those under {root}/"
+    raise RunError(f"there is no run '{name}'; {hint}")

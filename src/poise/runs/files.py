@@ -1,0 +1,103 @@
+"""Atomic files and JSON lines."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+__all__ = ["JsonLines", "read_rows", "sync_directory", "write_atomic"]
+
+Row = dict[str, Any]
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that at every moment, even after a power cut, it is the old one or the whole new one.
+
+    The content goes to a temporary file beside it, which is fsynced and renamed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in ``path`` last, on systems where directories can be fsynced."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a JSON-lines file; none where there is no file. A last line that was cut short is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    rows = (_row(line) for line in lines)
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    # JSON has no NaN and no infinity.
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }
+    return json.dumps(finite) + "\n"
+
+
+class JsonLines:
+    """A JSON-lines file that rows are appended to. Each row is with the system at once, so a killed process loses none.
+
+    Args:
+        path: the file; made with the first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row. A float that is not finite becomes null."""
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8")
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def keep_through(self, step: int) -> int:
+        """Drop the rows of later steps, which a resume will write again; return how many were dropped."""
+        self.close()
+        rows = read_rows(self.path)
+        kept = [row for row in rows if row.get("step", 0) <= step]
+        if self.path.exists():
+            self._write(kept)
+        return len(rows) - len(kept)
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        write_atomic(self.path, "".join(map(_line, rows)))
+
+    def close(self) -> None:
+        """Close the file; a further row opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

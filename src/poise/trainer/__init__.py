@@ -1,0 +1,10 @@
+"""The trainer: the only code that updates weights. It names no algorithm; loss, penalties, balance and networks are
+values that it is given.
+"""
+
+from poise.trainer.devices import PRECISIONS, make_fabric
+from poise.trainer.hook import Hook
+from poise.trainer.state import pack, unpack
+from poise.trainer.trainer import Trainer
+
+__all__ = ["PRECISIONS", "Hook", "Trainer", "make_fabric", "pack", "unpack"]

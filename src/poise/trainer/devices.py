@@ -1,0 +1,50 @@
+"""Devices and precisions: what was asked for, or a refusal."""
+
+import warnings
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from poise.errors import DeviceError, nearest
+
+__all__ = ["PRECISIONS", "make_fabric"]
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def make_fabric(device: str = "auto", precision: str = "32-true", **options: Any) -> Fabric:
+    """Lightning Fabric on one device.
+
+    Args:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the best that is there.
+        precision: ``32-true``, or ``bf16-mixed`` for networks in bfloat16 with logits, losses and penalties in float32.
+        options: further arguments of ``Fabric``.
+
+    Raises:
+        DeviceError: when the device is not there or the precision is none of these. Nothing is put in its place.
+    """
+    if precision not in PRECISIONS:
+        reason = (
+            "float16 overflows in gradient penalties" if "16" in precision else "GANs gain nothing from it"
+        )  # e.g. 16-mixed, 64-true
+        hint = nearest(precision, PRECISIONS)
+        raise DeviceError(f"precision '{precision}' is refused: {reason}; take 32-true or bf16-mixed {hint}")
+    kind, _, index = device.partition(":")
+    if device != "auto":
+        _require(device, kind, index)
+    with warnings.catch_warnings():
+        # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
+        warnings.simplefilter("ignore")
+        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision, **options)  # type: ignore[arg-type]
+
+
+def _require(device: str, kind: str, index: str) -> None:
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if device not in there:
+        why = "this PyTorch has no CUDA" if kind == "cuda" and not torch.version.cuda else "it is not there"
+        raise DeviceError(f"device '{device}' cannot be used: {why}; there are: {', '.join(there)}, or auto")

@@ -1,0 +1,76 @@
+"""The guard against NaN and infinity: a loss or gradient that is not finite never reaches the weights."""
+
+from math import isfinite
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from poise.errors import NonFiniteError
+
+__all__ = ["Guard"]
+
+_PLAYERS = {"D": "discriminator", "G": "generator"}
+
+
+class Guard:
+    """Checks each player's loss and gradient norm before its update.
+
+    Where reading a number costs nothing (CPU), or the optimizer leaves no other way, the check raises at once. On an
+    accelerator it leaves its verdict on the device: optimizers that can skip an update by a device flag (all fused ones)
+    skip that update and every later one, and :meth:`raise_if_failed`, called once a tick, reads it. Either way no
+    weight has changed since the last good update.
+
+    Args:
+        device: where the networks are.
+        deferred: leave verdicts on the device; None does so on all devices but the CPU.
+    """
+
+    def __init__(self, device: torch.device, deferred: bool | None = None) -> None:
+        self._deferred = device.type != "cpu" if deferred is None else deferred
+        self._failed = torch.zeros((), device=device)
+        # The first failure: step, player (0 = D, 1 = G), loss, gradient norm.
+        self._first = torch.zeros(4, device=device, dtype=torch.float64)
+
+    def adopt(self, optimizer: Optimizer) -> bool:
+        """Let an optimizer read the flag; return whether its updates can be skipped on the device."""
+        able = self._deferred and bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        if able:
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.found_inf = self._failed  # type: ignore[attr-defined]
+        return able
+
+    def check(self, role: str, step: int, loss: Tensor, norm: Tensor, *, on_device: bool) -> None:
+        """Look at one player's loss and gradient norm.
+
+        Raises:
+            NonFiniteError: when one of them is not finite, unless the verdict stays on the device.
+        """
+        if not on_device:
+            if not (isfinite(loss) and isfinite(norm)):
+                raise _error(role, step, float(loss), float(norm))
+            return
+        bad = ~torch.isfinite(loss + norm)
+        now = torch.stack([loss.double(), norm.double()])
+        place = torch.tensor([step, role == "G"], dtype=torch.float64).to(now.device, non_blocking=True)
+        self._first = torch.where(bad & (self._failed == 0), torch.cat([place, now]), self._first)
+        self._failed.copy_(torch.maximum(self._failed, bad.float()))
+
+    def raise_if_failed(self) -> None:
+        """Read the verdict that stayed on the device, if any does.
+
+        Raises:
+            NonFiniteError: when some loss or gradient was not finite since the start.
+        """
+        if self._deferred and float(self._failed):
+            step, player, loss, norm = self._first.tolist()
+            raise _error("G" if player else "D", int(step), loss, norm)
+
+
+def _error(role: str, step: int, loss: float, norm: float) -> NonFiniteError:
+    player = _PLAYERS[role]
+    what = "loss" if not isfinite(loss) else "gradient"
+    return NonFiniteError(
+        f"step {step}: the {player}'s {what} is not finite (loss {loss:g}, gradient norm {norm:g}); no weight was changed "
+        f"by it. Lower {role.lower()}_optimizer.lr, add or raise a gradient penalty, or check the data for NaN"
+    )

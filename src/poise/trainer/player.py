@@ -1,0 +1,67 @@
+"""A player of the game: a network, its trainable weights and its optimizer."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from poise.errors import ConfigError
+
+__all__ = ["OptimizerFactory", "Player"]
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class Player:
+    """One of the two players.
+
+    Args:
+        role: ``"D"`` or ``"G"``.
+        module: its network. Weights that do not require gradients now never will.
+        make_optimizer: gives the optimizer of the trainable weights.
+
+    Raises:
+        ConfigError: when the network has nothing to train.
+    """
+
+    def __init__(self, role: str, module: nn.Module, make_optimizer: OptimizerFactory) -> None:
+        self.role = role
+        self.module = module
+        self.weights = [weight for weight in module.parameters() if weight.requires_grad]
+        if not self.weights:
+            raise ConfigError(f"the {'discriminator' if role == 'D' else 'generator'} has no weight that requires_grad")
+        self.optimizer = make_optimizer(self.weights)
+        self.updates = 0
+        self._frozen = False
+
+    def freeze(self, frozen: bool) -> None:
+        """Let the weights require gradients or not; nothing is done where they already do or don't."""
+        if frozen is not self._frozen:
+            for weight in self.weights:
+                weight.requires_grad_(not frozen)
+            self._frozen = frozen
+
+    def gradients_of(self, loss: Tensor) -> Tensor:
+        """Put the gradients of ``loss`` on the weights; return their Euclidean norm over all weights."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        if not gradients:
+            return loss.new_zeros(())
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+    def update(self) -> None:
+        """Move the weights along their gradients."""
+        self.optimizer.step()
+        self.updates += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state and the count of updates; the network's weights are saved beside it."""
+        return {"optimizer": self.optimizer.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = state["updates"]

@@ -1,0 +1,61 @@
+"""Randomness as a function of (seed, rank, number): a resume needs no generator state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["Randomness", "latents", "mix"]
+
+_MASK = (1 << 64) - 1
+
+
+def mix(*numbers: int) -> int:
+    """Hash integers to 63 bits: neighbouring inputs give unrelated outputs.
+
+    Source: the finalizer of SplitMix64; Steele et al. 2014, Fast Splittable Pseudorandom Number Generators, figure 16.
+    """
+    state = 0
+    for number in numbers:
+        state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def latents(n: int, z_dim: int, seed: int) -> torch.Tensor:
+    """Standard normal latents ``(n, z_dim)``, the same on every device."""
+    return torch.randn(n, z_dim, generator=torch.Generator().manual_seed(mix(seed)))
+
+
+class Randomness:
+    """Seeds torch's default generators, so that dropout and penalties follow from the seed too, and gives back the
+    state that they had.
+
+    Args:
+        seed: of the run.
+        rank: of this process.
+        device: where the networks are.
+    """
+
+    def __init__(self, seed: int, rank: int, device: torch.device) -> None:
+        self._seed, self._rank = seed, rank
+        self._generators = [torch.default_generator]
+        if device.type == "cuda":
+            self._generators.append(torch.cuda.default_generators[device.index or 0])
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Leave the default generators, on exit, as they were."""
+        states = [generator.get_state() for generator in self._generators]
+        try:
+            yield
+        finally:
+            for generator, state in zip(self._generators, states, strict=True):
+                generator.set_state(state)
+
+    def seed(self, number: int) -> None:
+        """Begin the ``number``-th stretch of randomness."""
+        for generator in self._generators:
+            generator.manual_seed(mix(self._seed, self._rank, number))

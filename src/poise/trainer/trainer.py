@@ -1,0 +1,424 @@
+"""The trainer."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from poise.balance import Alternating, Balance, Phase, Role
+from poise.data import Batches
+from poise.ema import Ema
+from poise.errors import CheckpointError, ConfigError, ShapeError
+from poise.losses import LOSSES, AdversarialLoss
+from poise.penalties import Weighted, gradient_penalty
+from poise.trainer.devices import make_fabric
+from poise.trainer.guard import Guard
+from poise.trainer.hook import Hook
+from poise.trainer.meters import Meters, Signals
+from poise.trainer.player import OptimizerFactory, Player
+from poise.trainer.randomness import Randomness, latents
+
+__all__ = ["Feed", "Trainer"]
+
+# Names under which penalties are logged, where not their own.
+_LOG_NAMES = {"wgan_gp": "gp"}
+
+_ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))  # Radford et al. 2015, section 4
+
+
+class Feed(Protocol):
+    """Real batches by number, so that a resume finds its place."""
+
+    def batch(self, index: int) -> Tensor:
+        """The ``index``-th batch, ``(n, ...)``."""
+
+
+class _Deal(NamedTuple):
+    """What one phase is played with."""
+
+    real: Tensor | None
+    z: Tensor
+
+
+class Trainer:
+    r"""Trains a generator against a discriminator.
+
+    The algorithm is what is passed in: loss times penalties times balance times networks. The networks are used as they
+    are, on the fabric's device.
+
+    Args:
+        generator: latents ``(n, z_dim)`` to samples ``(n, ...)``.
+        discriminator: samples to logits ``(n, 1)``, ``(n,)`` or patches ``(n, 1, h, w)``.
+        z_dim: the latent dimension; needed by :meth:`step`, :meth:`fit` and :meth:`sample`.
+        loss: what each player minimizes, the non-saturating loss if none is given.
+        penalties: terms of the discriminator's loss by name; a bare number is the weight of a known penalty's
+            :class:`~poise.penalties.Weighted`, so give those.
+        balance: who moves next; alternating if none is given.
+        g_optimizer: gives the generator's optimizer of its weights, such as
+            ``partial(torch.optim.Adam, lr=1e-4)``; if none is given, Adam (2e-4, betas 0.5 and 0.999).
+        d_optimizer: the same for the discriminator.
+        ema: how the generator's weights are averaged.
+        seed: of all randomness.
+        fabric: the device and precision, from :func:`~poise.trainer.make_fabric`; the best device there is, in float32,
+            if none is given.
+
+    Attributes:
+        steps: steps done.
+        nimg: real images shown to the discriminator.
+        generator, discriminator: the networks.
+        average: the averaged generator, in evaluation mode.
+        signals: the latest numbers by their log names.
+
+    Raises:
+        ConfigError: when a network has nothing to train, or a weight is negative.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        z_dim: int | None = None,
+        loss: AdversarialLoss = LOSSES["vanilla"],
+        penalties: Mapping[str, Weighted] | None = None,
+        balance: Balance | None = None,
+        g_optimizer: OptimizerFactory = _ADAM,
+        d_optimizer: OptimizerFactory = _ADAM,
+        ema: Ema | None = None,
+        seed: int = 0,
+        fabric: Fabric | None = None,
+    ) -> None:
+        self.fabric = fabric or make_fabric()
+        self.device = self.fabric.device
+        self.generator = generator.to(self.device).train()
+        self.discriminator = discriminator.to(self.device).train()
+        self.z_dim = z_dim
+        self.loss = loss
+        self.penalties = _checked(penalties or {})
+        self.balance = balance or Alternating()
+        self.ema = ema or Ema()
+        self.average = self.ema.follow(self.generator)
+        self.seed = seed
+        self.steps = 0
+        self.nimg = 0
+        self.stop_reason: str | None = None
+        self.meters = Meters()
+        self.signals = Signals(self.meters)
+        self._players: dict[Role, Player] = {
+            "D": Player("D", self.discriminator, d_optimizer),
+            "G": Player("G", self.generator, g_optimizer),
+        }
+        self._losses: dict[Role, Callable[[_Deal], dict[str, Tensor]]] = {"D": self._d_losses, "G": self._g_losses}
+        self._guard = Guard(self.device)
+        self._skips = {role: self._guard.adopt(player.optimizer) for role, player in self._players.items()}
+        self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
+        self._draws = 0
+        self._phases = 0
+        self._real: Tensor | None = None
+        self._seconds = 0.0
+        self._t0: float | None = None
+
+    # One step.
+
+    def step(self, real: Tensor | Iterator[Tensor]) -> dict[str, Tensor]:
+        """Carry out one plan: in each phase first all gradients, then all updates.
+
+        Args:
+            real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for all.
+
+        Returns:
+            The latest numbers by their log names, scalars on the device; reading one waits for it.
+
+        Raises:
+            NonFiniteError: when a loss or gradient is not finite, before the update.
+        """
+        batches = repeat(real) if isinstance(real, Tensor) else real
+        nimg, self._real = self.nimg, None
+        with self._randomness.borrowed():
+            for phase in self.balance.plan(self.steps, self.signals):
+                deal = self._deal(phase, batches)
+                for role in phase:
+                    self._gradients(role, deal)
+                for role in phase:
+                    self._players[role].update()
+        self.ema.update(self.nimg - nimg or len(deal.z), self.nimg)
+        self.steps += 1
+        return self.meters.latest
+
+    def discriminator_step(self, real: Tensor, z: Tensor) -> dict[str, Tensor]:
+        """Update the discriminator once.
+
+        Args:
+            real: real samples ``(n, ...)``.
+            z: latents ``(n, z_dim)``.
+
+        Returns:
+            ``d_loss`` (adversarial), each penalty as ``<name>_loss`` (its weight times its mean), ``d_loss_total`` (what
+            was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean logits),
+            ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
+        """
+        self._real = self._shown(real)
+        return self._move("D", _Deal(self._real, z.to(self.device)))
+
+    def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
+        """Update the generator once.
+
+        Args:
+            z: latents ``(n, z_dim)``.
+            real: real samples, for losses whose generator looks at them; if none is given, those of the last
+                :meth:`discriminator_step`.
+
+        Returns:
+            ``g_loss``, ``d_fake_g`` (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
+        """
+        return self._move("G", _Deal(self._real if real is None else real.to(self.device), z.to(self.device)))
+
+    def _move(self, role: Role, deal: _Deal) -> dict[str, Tensor]:
+        numbers = self._gradients(role, deal)
+        self._players[role].update()
+        return numbers
+
+    def _deal(self, phase: Phase, batches: Iterator[Tensor]) -> _Deal:
+        """Real samples and latents for one phase, and the randomness of whatever it draws."""
+        if "D" in phase or (self.loss.g_uses_real and self._real is None):
+            self._real = self._shown(next(batches))
+            self._draws += 1
+        self._randomness.seed(self._phases)
+        self._phases += 1
+        n = self._batch if self._real is None else len(self._real)
+        return _Deal(self._real, torch.randn(n, self._require_z_dim(), device=self.device))
+
+    def _shown(self, real: Tensor) -> Tensor:
+        self._batch = len(real)
+        self.nimg += len(real) * self.fabric.world_size
+        return real.to(self.device, non_blocking=True)
+
+    def _gradients(self, role: Role, deal: _Deal) -> dict[str, Tensor]:
+        """Put one player's gradients on its weights, its opponent frozen."""
+        player = self._players[role]
+        for other in self._players.values():
+            other.freeze(other is not player)
+        numbers = self._losses[role](deal)
+        total = numbers[_TOTAL[role]]
+        norm = player.gradients_of(total)
+        self._guard.check(role, self.steps, total.detach(), norm, on_device=self._skips[role])
+        numbers = {name: value.detach() for name, value in numbers.items()} | {f"{role.lower()}_grad_norm": norm}
+        self.meters.add(numbers)
+        return numbers
+
+    # What each player minimizes.
+
+    def _d_losses(self, deal: _Deal) -> dict[str, Tensor]:
+        real, (n, *_) = deal.real, deal.z.shape
+        assert real is not None
+        with torch.no_grad():
+            fake = self._samples(deal.z)
+        _require_shape(fake, real)
+        real_logits, fake_logits = self._logits(real), self._logits(fake)
+        d_loss = self.loss.d(real_logits, fake_logits).mean()
+        total, terms = d_loss, {}
+        for name, (penalty, weight, every) in self.penalties.items():
+            if self._players["D"].updates % every == 0:
+                # Outside autocast: a gradient's norm squares small numbers, which bfloat16 loses.
+                term = weight * gradient_penalty(penalty, self._float32_critic, real, fake).mean()
+                total, terms[f"{_LOG_NAMES.get(name, name)}_loss"] = total + every * term, term
+        return {
+            "d_loss": d_loss,
+            "d_loss_total": total,
+            **terms,
+            "d_real": real_logits.mean(),
+            "d_fake": fake_logits.mean(),
+            "d_accuracy": (real_logits > fake_logits).float().mean(),
+        }
+
+    def _g_losses(self, deal: _Deal) -> dict[str, Tensor]:
+        fake_logits = self._logits(self._samples(deal.z))
+        real_logits = fake_logits
+        if self.loss.g_uses_real:
+            if deal.real is None:
+                raise ConfigError("this loss compares fakes with reals in the generator's step too: give it real samples")
+            with torch.no_grad():
+                real_logits = self._logits(deal.real)
+        return {"g_loss": self.loss.g(real_logits, fake_logits).mean(), "d_fake_g": fake_logits.mean()}
+
+    def _samples(self, z: Tensor) -> Tensor:
+        with self.fabric.autocast():
+            samples: Tensor = self.generator(z)
+        return samples.float()
+
+    def _logits(self, samples: Tensor) -> Tensor:
+        with self.fabric.autocast():
+            logits: Tensor = self.discriminator(samples)
+        return logits.float()
+
+    def _float32_critic(self, samples: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(samples)
+        return logits
+
+    # Many steps.
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        steps: int | None = None,
+        kimg: float | None = None,
+        batch: int = 64,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        """Step until ``steps`` steps are done or ``kimg`` thousand real images shown, whichever comes first.
+
+        Both count from the beginning of training, so that after a resume the same call goes on to the same end.
+
+        Args:
+            data: a :class:`~poise.data.Data`, a tensor or array ``(N, ...)``, a map-style dataset, or anything with
+                ``batch(index) -> Tensor``.
+            steps: the end in steps.
+            kimg: the end in thousands of real images.
+            batch: real images a batch, on each rank.
+            hooks: called between steps, in this order.
+
+        Raises:
+            ConfigError: when neither ``steps`` nor ``kimg`` is given.
+            NonFiniteError: when a loss or gradient is not finite, before the update.
+        """
+        if steps is None and kimg is None:
+            raise ConfigError("fit needs an end: give steps=... or kimg=...")
+        feed = data if hasattr(data, "batch") else self.feed(data, batch)
+        batches = self._from(feed)
+        self.stop_reason, self._t0 = None, time.perf_counter()
+        for hook in hooks:
+            hook.start(self)
+        while self.stop_reason is None and not self._reached(steps, kimg):
+            self.step(batches)
+            for hook in hooks:
+                hook.after_step(self)
+        self._guard.raise_if_failed()
+        for hook in hooks:
+            hook.end(self)
+        self._seconds, self._t0 = self.seconds, None
+
+    def feed(self, data: Any, batch: int, flip: bool = False) -> Batches:
+        """Batches of ``data`` for this trainer's seed and rank."""
+        return Batches(
+            data, batch, seed=self.seed, rank=self.fabric.global_rank, ranks=self.fabric.world_size, flip=flip
+        )
+
+    def _from(self, feed: Feed) -> Iterator[Tensor]:
+        while True:
+            yield feed.batch(self._draws)
+
+    def _reached(self, steps: int | None, kimg: float | None) -> bool:
+        return (steps is not None and self.steps >= steps) or (kimg is not None and self.nimg >= 1000 * kimg)
+
+    def stop(self, reason: str) -> None:
+        """Let :meth:`fit` end after the current step."""
+        self.stop_reason = reason
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds spent in :meth:`fit`, hooks included, over all resumes."""
+        return self._seconds + (time.perf_counter() - self._t0 if self._t0 is not None else 0.0)
+
+    @property
+    def updates(self) -> dict[Role, int]:
+        """How often each player moved."""
+        return {role: player.updates for role, player in self._players.items()}
+
+    def read(self) -> dict[str, float]:
+        """The means of all numbers since the last :meth:`Meters.clear`; the one wait for the device in a tick.
+
+        Raises:
+            NonFiniteError: when a loss or gradient was not finite since.
+        """
+        self._guard.raise_if_failed()
+        return self.meters.means()
+
+    # Samples.
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+        """Samples of the averaged generator, ``(n, ...)`` in float32 on the CPU; the same for the same seed.
+
+        Args:
+            n: how many.
+            seed: of their latents.
+            batch: how many at a time.
+        """
+        chunks = latents(n, self._require_z_dim(), seed).split(batch)
+        with self._randomness.borrowed():
+            self._randomness.seed(seed)
+            return torch.cat([self._average_samples(chunk) for chunk in chunks])
+
+    def _average_samples(self, z: Tensor) -> Tensor:
+        with self.fabric.autocast():
+            samples: Tensor = self.average(z.to(self.device))
+        return samples.float().cpu()
+
+    def _require_z_dim(self) -> int:
+        if self.z_dim is None:
+            raise ConfigError("the trainer does not know the latent dimension: give Trainer(..., z_dim=...)")
+        return self.z_dim
+
+    # The state.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resume needs to go on bit for bit: see :func:`~poise.trainer.pack`."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "ema": self.average.state_dict(),
+            "g_optimizer": self._players["G"].state_dict(),
+            "d_optimizer": self._players["D"].state_dict(),
+            "balance": self.balance.state_dict(),
+            "meters": self.meters.state_dict(),
+            "steps": self.steps,
+            "nimg": self.nimg,
+            "draws": self._draws,
+            "phases": self._phases,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave, into the same networks and optimizers.
+
+        Raises:
+            CheckpointError: when the state does not fit them.
+        """
+        try:
+            self.generator.load_state_dict(state["generator"])
+            self.discriminator.load_state_dict(state["discriminator"])
+            self.average.load_state_dict(state["ema"])
+            self._players["G"].load_state_dict(state["g_optimizer"])
+            self._players["D"].load_state_dict(state["d_optimizer"])
+            self.balance.load_state_dict(state["balance"])
+            self.meters.load_state_dict(state["meters"])
+            self.steps, self.nimg = state["steps"], state["nimg"]
+            self._draws, self._phases, self._seconds = state["draws"], state["phases"], state["seconds"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
+
+
+_TOTAL: Mapping[Role, str] = {"D": "d_loss_total", "G": "g_loss"}
+
+
+def _checked(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
+    for name, (_, weight, every) in penalties.items():
+        if weight < 0:
+            raise ConfigError(f"penalties.{name}.weight is {weight}; it must be at least 0")
+        if every < 1:
+            raise ConfigError(f"penalties.{name}.every is {every}; it must be at least 1")
+    return {name: term for name, term in penalties.items() if term.weight > 0}
+
+
+def _require_shape(fake: Tensor, real: Tensor) -> None:
+    if fake.shape[1:] != real.shape[1:]:
+        raise ShapeError(
+            f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: build "
+            "the generator for the data's shape, or prepare the data at the generator's size"
+        )
