@@ -7,9 +7,10 @@ torch; a policy sees numbers only.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
-__all__ = ["Alternating", "Balance", "Phase", "Plan", "Role", "Simultaneous"]
+__all__ = ["BALANCES", "Alternating", "Balance", "Phase", "Plan", "Role", "Simultaneous"]
 
 Role = Literal["D", "G"]
 Phase = tuple[Role, ...]
@@ -96,3 +97,9 @@ class Simultaneous(Balance):
     def plan(self, step: int, signals: Mapping[str, float]) -> Plan:  # noqa: ARG002
         """One phase of both, whatever the signals say."""
         return (("D",),) if step < self.pretrain_d else (("D", "G"),)
+
+
+BALANCES: Final[Mapping[str, type[Balance]]] = MappingProxyType(
+    {"alternating": Alternating, "simultaneous": Simultaneous}
+)
+"""Every policy by its name."""

@@ -102,13 +102,6 @@ class Checkpoints:
         write_atomic(self.directory / "best.json", json.dumps({"step": step, "metric": metric, "value": value}) + "\n")
         self._prune()
 
-    def best_value(self, through_step: int | None = None) -> float | None:
-        """The best value so far; None when there is none, or when it was reached after ``through_step``."""
-        best = self._best()
-        if best is None or (through_step is not None and best["step"] > through_step):
-            return None
-        return float(best["value"])
-
     def _best(self) -> dict[str, Any] | None:
         try:
             best: dict[str, Any] = json.loads((self.directory / "best.json").read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -84,17 +84,17 @@ class JsonLines:
         self._file.write(_line(row))
         self._file.flush()
 
-    def keep_through(self, step: int) -> int:
-        """Drop the rows of later steps, which a resume will write again; return how many were dropped."""
+    def keep_only(self, keep: Callable[[Row], bool]) -> int:
+        """Drop the rows that ``keep`` does not want, and a last line that was cut short; return how many rows went."""
         self.close()
+        if not self.path.exists():
+            return 0
         rows = read_rows(self.path)
-        kept = [row for row in rows if row.get("step", 0) <= step]
-        if self.path.exists():
-            self._write(kept)
+        kept = [row for row in rows if keep(row)]
+        content = "".join(map(_line, kept))
+        if content != self.path.read_text(encoding="utf-8", errors="replace"):
+            write_atomic(self.path, content)
         return len(rows) - len(kept)
-
-    def _write(self, rows: Iterable[Row]) -> None:
-        write_atomic(self.path, "".join(map(_line, rows)))
 
     def close(self) -> None:
         """Close the file; a further row opens it again."""

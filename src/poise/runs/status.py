@@ -28,7 +28,8 @@ class Status:
         state: what the last process said of itself.
         step: steps done when it said so.
         nimg: real images shown.
-        target_steps: steps asked for.
+        target_steps: the end asked for, in steps.
+        target_kimg: the end asked for, in thousands of real images.
         seconds: wall-clock seconds of training, over all processes.
         pid: the process.
         host: its machine.
@@ -38,7 +39,8 @@ class Status:
     state: State
     step: int
     nimg: int
-    target_steps: int
+    target_steps: int | None
+    target_kimg: float | None
     seconds: float
     pid: int
     host: str

@@ -56,8 +56,7 @@ class Trainer:
         discriminator: samples to logits ``(n, 1)``, ``(n,)`` or patches ``(n, 1, h, w)``.
         z_dim: the latent dimension; needed by :meth:`step`, :meth:`fit` and :meth:`sample`.
         loss: what each player minimizes, the non-saturating loss if none is given.
-        penalties: terms of the discriminator's loss by name; a bare number is the weight of a known penalty's
-            :class:`~poise.penalties.Weighted`, so give those.
+        penalties: terms of the discriminator's loss by the names they are logged under.
         balance: who moves next; alternating if none is given.
         g_optimizer: gives the generator's optimizer of its weights, such as
             ``partial(torch.optim.Adam, lr=1e-4)``; if none is given, Adam (2e-4, betas 0.5 and 0.999).
@@ -119,6 +118,7 @@ class Trainer:
         self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
         self._draws = 0
         self._phases = 0
+        self._batch = 0
         self._real: Tensor | None = None
         self._seconds = 0.0
         self._t0: float | None = None
@@ -185,13 +185,12 @@ class Trainer:
 
     def _deal(self, phase: Phase, batches: Iterator[Tensor]) -> _Deal:
         """Real samples and latents for one phase, and the randomness of whatever it draws."""
-        if "D" in phase or (self.loss.g_uses_real and self._real is None):
+        if "D" in phase or (self._real is None and (self.loss.g_uses_real or not self._batch)):
             self._real = self._shown(next(batches))
             self._draws += 1
         self._randomness.seed(self._phases)
         self._phases += 1
-        n = self._batch if self._real is None else len(self._real)
-        return _Deal(self._real, torch.randn(n, self._require_z_dim(), device=self.device))
+        return _Deal(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
 
     def _shown(self, real: Tensor) -> Tensor:
         self._batch = len(real)
@@ -294,7 +293,7 @@ class Trainer:
         self.stop_reason, self._t0 = None, time.perf_counter()
         for hook in hooks:
             hook.start(self)
-        while self.stop_reason is None and not self._reached(steps, kimg):
+        while self.stop_reason is None and not self.has_reached(steps, kimg):
             self.step(batches)
             for hook in hooks:
                 hook.after_step(self)
@@ -313,7 +312,8 @@ class Trainer:
         while True:
             yield feed.batch(self._draws)
 
-    def _reached(self, steps: int | None, kimg: float | None) -> bool:
+    def has_reached(self, steps: int | None, kimg: float | None) -> bool:
+        """Whether training is at ``steps`` steps or ``kimg`` thousand real images."""
         return (steps is not None and self.steps >= steps) or (kimg is not None and self.nimg >= 1000 * kimg)
 
     def stop(self, reason: str) -> None:
@@ -381,6 +381,7 @@ class Trainer:
             "nimg": self.nimg,
             "draws": self._draws,
             "phases": self._phases,
+            "batch": self._batch,
             "seconds": self.seconds,
         }
 
@@ -399,7 +400,8 @@ class Trainer:
             self.balance.load_state_dict(state["balance"])
             self.meters.load_state_dict(state["meters"])
             self.steps, self.nimg = state["steps"], state["nimg"]
-            self._draws, self._phases, self._seconds = state["draws"], state["phases"], state["seconds"]
+            self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"]
+            self._seconds = state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
 

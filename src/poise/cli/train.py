@@ -1,0 +1,138 @@
+"""``poise train``."""
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from poise.runs import RUNS, Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from poise.config import Config
+    from poise.data import Data
+    from poise.session import Outcome
+
+__all__ = ["train"]
+
+
+def train(
+    data: str = typer.Argument(
+        ..., help="digits, ring8 or grid25; a folder, .zip or .tar of images; an .npy or .npz array; or hf:owner/name."
+    ),
+    recipe: str = typer.Option(
+        None, help="A recipe's name ('poise recipes' lists them) or a YAML file of settings.", show_default=False
+    ),
+    run: str = typer.Option(
+        None, help="The run directory, or a name under runs/. Left out, the settings name it.", show_default=False
+    ),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="A.B=C", help="Change one setting, such as g_optimizer.lr=1e-4; may be repeated."
+    ),
+    size: int = typer.Option(None, help="Side of the images in pixels, a power of two.", show_default=False),
+    steps: int = typer.Option(None, min=1, help="Train until so many steps are done.", show_default=False),
+    kimg: float = typer.Option(None, help="Train until so many thousand real images were shown.", show_default=False),
+    batch: int = typer.Option(None, min=1, help="Real images a batch.", show_default=False),
+    seed: int = typer.Option(None, min=0, help="Of all randomness; 0 unless the recipe says otherwise.", show_default=False),
+    flip: bool = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
+    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
+    max_seconds: float = typer.Option(None, help="End cleanly after so many seconds of training.", show_default=False),
+    allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the whole config and train nothing."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON; progress goes to standard error."),
+) -> None:
+    """Train a generator on DATA. The same command again goes on where the run was left."""
+    from poise.cli.console import console, preparing, track
+
+    stream = console(as_json)
+    with preparing(quiet=as_json):
+        from poise.cli.progress import Progress
+        from poise.config import dump
+        from poise.data import load
+        from poise.recipes import chosen_size, resolve
+        from poise.session import Session, run_for
+
+    side = chosen_size(size, recipe, assignments)
+    prepared = load(data, size=side, progress=track("preparing images", stream))
+    given = {"size": side, "steps": steps, "kimg": kimg, "batch": batch, "seed": seed, "flip": flip}
+    config = resolve(prepared, recipe, given, assignments)
+    if dry_run:
+        typer.echo(dump(config), nl=False)
+        return
+    target = run_for(config, run)
+    _introduce(stream, prepared, config, target)
+    progress = Progress(stream, config.steps, config.kimg, max_seconds)
+    session = Session(
+        config,
+        prepared,
+        target,
+        device=device,
+        max_seconds=max_seconds,
+        allow_change=allow_change,
+        hooks=[progress],
+        seen=progress.row,
+        say=stream.print,
+    )
+    try:
+        outcome = session.train()
+    finally:
+        progress.close()
+    _conclude(stream, outcome, config)
+    if as_json:
+        typer.echo(json.dumps(_facts(outcome), indent=2))
+
+
+def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") -> None:
+    """Say what will be trained on what, and which files could not be used."""
+    shape = " x ".join(map(str, data.shape[1:] + data.shape[:1])) if data.kind == "images" else f"{data.shape[0]}-D"
+    classes = f", {len(data.classes)} classes" if data.classes else ""
+    stream.print(f"{data.source}: {len(data):,} {'images' if data.kind == 'images' else 'vectors'} of {shape}{classes}")
+    if data.skipped:
+        shown = "".join(f"\n  {line}" for line in data.skipped[:5])
+        more = f"\n  and {len(data.skipped) - 5} more" if len(data.skipped) > 5 else ""
+        stream.print(f"{len(data.skipped)} files could not be read and were left out:{shown}{more}")
+    stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}")
+
+
+def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
+    """Say how it ended, where everything is, and what to do next."""
+    from poise.cli.progress import duration
+
+    run, trainer = outcome.run, outcome.trainer
+    if outcome.state == "stopped":
+        command = shlex.join(["poise", *sys.argv[1:]])
+        stream.print(f"Stopped at step {trainer.steps:,} ({outcome.reason}); all is saved. To go on: {command}")
+    elif not outcome.trained_steps:
+        further = f"--steps {2 * trainer.steps}" if config.steps else f"--kimg {2 * (config.kimg or 0):g}"
+        stream.print(
+            f"Run {run.name} is finished already, at step {trainer.steps:,}. For a longer one: {further}; for another one: "
+            "--seed or --run"
+        )
+    else:
+        speed = f"{outcome.trained_images / max(outcome.seconds, 1e-9):,.0f} img/s"
+        stream.print(
+            f"Finished at step {trainer.steps:,}, {trainer.nimg / 1000:,.1f} kimg, in {duration(outcome.seconds)} ({speed})"
+        )
+    pictures = sorted(run.samples.glob("*.png"))
+    if pictures:
+        stream.print(f"  samples  {pictures[-1]}")
+    best = run.checkpoints.best()
+    if best is not None and best.best is not None:
+        stream.print(f"  best     step {best.step:,} ({best.best['metric']} {best.best['value']:.4g})")
+    stream.print(f"  next     poise sample {run.name if run.path.parent == RUNS else run.path} -n 64 --grid samples.png")
+
+
+def _facts(outcome: "Outcome") -> dict[str, Any]:
+    return {
+        "run": outcome.run.name,
+        "path": str(outcome.run.path),
+        "state": str(outcome.state),
+        "reason": outcome.reason,
+        "step": outcome.trainer.steps,
+        "nimg": outcome.trainer.nimg,
+        "trained_steps": outcome.trained_steps,
+        "seconds": round(outcome.seconds, 3),
+    }

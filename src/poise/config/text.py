@@ -1,0 +1,160 @@
+"""Configs from and to text: YAML, ``--set a.b=c``, and the differences between two."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from poise.config.schema import Config
+from poise.errors import ConfigError, nearest
+
+__all__ = ["differences", "dump", "override", "parse", "parse_file"]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose ``1e-4`` is a number, as in YAML 1.2 and in Python."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    list("-+.0123456789"),
+)
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
+def parse_file(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: when it cannot be read or holds something else.
+    """
+    try:
+        fields = _load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f" (line {mark.line + 1})" if (mark := getattr(error, "problem_mark", None)) else ""
+        raise ConfigError(f"{path} is not YAML{where}: mend it, or give another file") from error
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path} holds no settings: it must be a mapping such as 'batch: 64'")
+    return fields
+
+
+def dump(config: Config) -> str:
+    """The config as YAML; :func:`parse` gives it back."""
+    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply ``a.b=c`` assignments; values are YAML.
+
+    Args:
+        fields: nested settings; not changed.
+        assignments: such as ``g_optimizer.lr=1e-4``, ``loss=hinge`` or ``penalties.r1.weight=10``.
+
+    Raises:
+        ConfigError: when an assignment has no ``=`` or its value is not YAML.
+    """
+    result = _copy(fields)
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"--set {assignment}: write it as path=value, such as --set g_optimizer.lr=1e-4")
+        try:
+            parsed = _load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment}: the value '{value}' is not YAML; quote it") from error
+        node = result
+        for key in keys[:-1]:
+            inner = node.get(key)
+            if isinstance(inner, str):  # a part that was given by its bare name
+                inner = {"class": inner}
+            node[key] = inner if isinstance(inner, dict) else {}
+            node = node[key]
+        node[keys[-1]] = parsed
+    return result
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def parse(fields: Mapping[str, Any], origin: str = "") -> Config:
+    """Settings to a config.
+
+    Args:
+        fields: nested settings by name.
+        origin: where they come from, for messages.
+
+    Raises:
+        ConfigError: naming each wrong field by its path.
+    """
+    try:
+        return Config.model_validate(dict(fields))
+    except ValidationError as error:
+        messages = [_message(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in error.errors()]
+        raise ConfigError((f"{origin}: " if origin else "") + "; ".join(messages)) from error
+
+
+def _message(place: Sequence[str | int], kind: str, message: str, given: Any) -> str:
+    names = [str(part) for part in place if not str(part).startswith("function-")]
+    path = ".".join(names)
+    if kind == "extra_forbidden":
+        parent = _model_at(names[:-1])
+        known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return f"there is no setting '{path}' {nearest(names[-1], known)}"
+    if kind == "missing":
+        return f"{path} is missing"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind in ("model_type", "model_attributes_type"):
+        return f"{path} is {given!r}: give a name, or a mapping with its options"
+    return f"{path} is {given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _model_at(names: Sequence[str]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Config
+    for name in names:
+        if model is None:
+            return None
+        field = model.model_fields.get(name)
+        # A name that is no field is a key of a mapping, whose values are the model looked for.
+        model = next(_models_in(field.annotation), None) if field else model
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def differences(old: Config, new: Config, ignore: Sequence[str] = ()) -> list[str]:
+    """What changed, as lines ``path: old -> new``, but for the top-level fields in ``ignore``."""
+    before, after = (dict(_leaves(config.model_dump(mode="json", by_alias=True))) for config in (old, new))
+    return [
+        f"{path}: {_shown(before.get(path))} -> {_shown(after.get(path))}"
+        for path in dict.fromkeys([*before, *after])
+        if before.get(path) != after.get(path) and path.split(".")[0] not in ignore
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    else:
+        yield path, value

@@ -1,0 +1,76 @@
+"""Evaluations, and the best checkpoint."""
+
+from collections.abc import Callable
+from typing import Any
+
+from poise.hooks.save import Save
+from poise.runs import JsonLines, read_rows
+from poise.trainer import Hook, Trainer
+
+__all__ = ["Evaluate"]
+
+
+class Evaluate(Hook):
+    """Scores the averaged generator every so many images, writes ``metrics.jsonl``, and keeps the best checkpoint.
+
+    Args:
+        rows: the file.
+        score: gives the metrics of a trainer by name.
+        metric: the one that tells which checkpoint is best; lower is better.
+        every_kimg: thousands of real images between two evaluations.
+        save: saves the checkpoint of a new best.
+        seen: called with each new row.
+    """
+
+    def __init__(
+        self,
+        rows: JsonLines,
+        score: Callable[[Trainer], dict[str, Any]],
+        metric: str,
+        every_kimg: float,
+        save: Save,
+        seen: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> None:
+        self._rows = rows
+        self._score = score
+        self._metric = metric
+        self._every = 1000 * every_kimg
+        self._evaluated: float = 0
+        self._evaluated_step = -1
+        self._save = save
+        self._seen = seen
+        self._best: float | None = None
+
+    def start(self, trainer: Trainer) -> None:
+        """Go on from the rows that stand."""
+        self._evaluated = trainer.nimg // self._every
+        self._rows.keep_only(lambda row: not row.get("partial"))
+        rows = read_rows(self._rows.path)
+        self._evaluated_step = rows[-1]["step"] if rows else -1
+        best = min(rows, key=lambda row: row[self._metric], default=None)
+        saved = {checkpoint.step for checkpoint in self._save.checkpoints.all()}
+        if best is not None and best["step"] in saved:
+            self._save.checkpoints.mark_best(best["step"], self._metric, best[self._metric])
+        self._best = best[self._metric] if best else None
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Evaluate when it is time."""
+        if trainer.nimg // self._every > self._evaluated:
+            self._evaluated = trainer.nimg // self._every
+            self._evaluate(trainer, {})
+
+    def end(self, trainer: Trainer) -> None:
+        """Evaluate the last step, which may be the best."""
+        if trainer.steps != self._evaluated_step:
+            self._evaluate(trainer, {"partial": True})
+
+    def _evaluate(self, trainer: Trainer, marks: dict[str, Any]) -> None:
+        self._evaluated_step = trainer.steps
+        row = {"step": trainer.steps, "nimg": trainer.nimg} | self._score(trainer) | marks
+        self._rows.append(row)
+        self._seen(row)
+        value = float(row[self._metric])
+        if self._best is None or value < self._best:
+            self._best = value
+            self._save.save(trainer)
+            self._save.checkpoints.mark_best(trainer.steps, self._metric, value)

@@ -1,0 +1,61 @@
+"""Checkpoints."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from poise.runs import Checkpoint, Checkpoints
+from poise.trainer import Hook, Trainer, pack
+
+__all__ = ["Save"]
+
+
+class Save(Hook):
+    """Saves a checkpoint from time to time and at the end.
+
+    When it saves has no influence on what is trained, so it goes by the clock: what a killed process loses is bounded in
+    seconds.
+
+    Args:
+        checkpoints: where.
+        every_seconds: wall-clock seconds between two.
+        every_steps: also every so many steps; None for by the clock only.
+        about: what else to keep in each, as JSON values.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        every_seconds: float = 60.0,
+        every_steps: int | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.checkpoints = checkpoints
+        self._every_seconds = every_seconds
+        self._every_steps = every_steps
+        self._about = dict(about or {})
+        self._saved_step = -1
+        self._saved_at = 0.0
+
+    def start(self, trainer: Trainer) -> None:
+        """Begin to count seconds."""
+        self._saved_at = time.monotonic()
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Save when it is time."""
+        by_steps = self._every_steps is not None and trainer.steps % self._every_steps == 0
+        if by_steps or time.monotonic() - self._saved_at >= self._every_seconds:
+            self.save(trainer)
+
+    def end(self, trainer: Trainer) -> None:
+        """Save the last step."""
+        self.save(trainer)
+
+    def save(self, trainer: Trainer) -> Checkpoint | None:
+        """Save now; nothing is written where this step is saved already."""
+        self._saved_at = time.monotonic()
+        if trainer.steps == self._saved_step:
+            return None
+        self._saved_step = trainer.steps
+        state = pack({"format": 1, "about": self._about, "trainer": trainer.state_dict()})
+        return self.checkpoints.save(trainer.steps, trainer.nimg, state)

@@ -1,0 +1,72 @@
+"""What ends a training early, with its work saved."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from poise.trainer import Hook, Trainer
+
+__all__ = ["Stops"]
+
+_POLL_SECONDS = 0.5
+
+
+class Stops(Hook):
+    """Ends training after the current step on Ctrl-C, SIGTERM, a request file, or a time limit.
+
+    A second Ctrl-C ends the process at once.
+
+    Args:
+        request: the file whose presence asks for a stop; removed when it is obeyed.
+        max_seconds: wall-clock seconds that this ``fit`` may take; None for no limit.
+        signals: the signals to obey; the handlers they had are put back at the end.
+    """
+
+    def __init__(
+        self,
+        request: Path,
+        max_seconds: float | None = None,
+        signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM),
+    ) -> None:
+        self._request = request
+        self._max_seconds = max_seconds
+        self._signals = signals
+        self._previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
+        self._received: signal.Signals | None = None
+        self._t0 = 0.0
+        self._polled = 0.0
+
+    def start(self, trainer: Trainer) -> None:
+        """Begin to listen."""
+        self._t0 = self._polled = time.monotonic()
+        self._request.unlink(missing_ok=True)  # meant for a process that is gone
+        for number in self._signals:
+            self._previous[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self._received is not None:
+            self.release()
+            signal.raise_signal(number)
+        self._received = signal.Signals(number)
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Stop if something asks for it."""
+        if self._received is not None:
+            trainer.stop("Ctrl-C" if self._received is signal.SIGINT else self._received.name)
+        now = time.monotonic()
+        if self._max_seconds is not None and now - self._t0 >= self._max_seconds:
+            trainer.stop(f"--max-seconds {self._max_seconds:g}")
+        if now - self._polled >= _POLL_SECONDS:
+            self._polled = now
+            if self._request.exists():
+                self._request.unlink(missing_ok=True)
+                trainer.stop("poise stop")
+
+    def release(self) -> None:
+        """Put back the signal handlers that there were."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

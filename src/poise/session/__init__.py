@@ -1,0 +1,8 @@
+"""A session: one process training one run directory, from its settings to its last checkpoint; and its samples after."""
+
+from poise.session.naming import run_for
+from poise.session.pictures import write_picture, write_samples
+from poise.session.sampler import Sampler
+from poise.session.session import Outcome, Session
+
+__all__ = ["Outcome", "Sampler", "Session", "run_for", "write_picture", "write_samples"]

@@ -1,0 +1,38 @@
+"""Which run directory a training goes to."""
+
+from itertools import count
+from pathlib import Path
+
+from poise.config import Config, differences, dump, parse, parse_file
+from poise.errors import ConfigError
+from poise.runs import RUNS, Run, memorable
+
+__all__ = ["NOT_IDENTITY", "run_for"]
+
+# Settings that have no influence on what is trained up to a step. The data is told by its fingerprint.
+NOT_IDENTITY = ("data", "steps", "kimg", "checkpoint")
+
+
+def run_for(config: Config, path: str | None = None, root: Path = RUNS) -> Run:
+    """The run of these settings.
+
+    Args:
+        config: the settings, with the data's fingerprint.
+        path: a run directory, or the name of a run under ``root``; if none is given, the settings themselves name it, so
+            that the same settings find the same run again.
+        root: the directory of runs.
+    """
+    if path is not None:
+        under = Run(root / path)
+        return under if under.exists() and not Path(path).exists() else Run(path)
+    identity = dump(config.model_copy(update={"data": "", "steps": None, "kimg": None, "checkpoint": None}))
+    candidates = (Run(root / memorable(identity, attempt)) for attempt in count())
+    return next(run for run in candidates if not run.path.exists() or _trains(run, config))
+
+
+def _trains(run: Run, config: Config) -> bool:
+    """Whether a run has these settings."""
+    try:
+        return not differences(parse(parse_file(run.config_path)), config, ignore=NOT_IDENTITY)
+    except ConfigError:
+        return False

@@ -1,0 +1,77 @@
+"""Samples of a run, without its data: from the averaged generator in a checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poise.config import Config, build_generator, parse, parse_file
+from poise.data import Scaling
+from poise.errors import CheckpointError, RunError
+from poise.runs import Checkpoint, Run
+from poise.trainer import make_fabric, unpack
+from poise.trainer.randomness import latents
+
+__all__ = ["Sampler"]
+
+
+class Sampler:
+    """The averaged generator of a run's best checkpoint, or of its last where none was evaluated.
+
+    Args:
+        run: the run.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+
+    Attributes:
+        checkpoint: what it was loaded from.
+        config: the run's settings.
+
+    Raises:
+        RunError: when the run has no checkpoint yet.
+        CheckpointError: when none is good.
+    """
+
+    def __init__(self, run: Run, device: str = "auto") -> None:
+        self.run = run
+        self.config: Config = parse(parse_file(run.config_path), str(run.config_path))
+        self.warnings: list[str] = []
+        self.checkpoint, state = self._load()
+        self.scaling = Scaling.from_json(state["about"]["data"])
+        self._fabric = make_fabric(device, self.config.precision)
+        self._generator = build_generator(self.config, self.scaling.shape)
+        self._generator.load_state_dict(state["trainer"]["ema"])
+        self._generator.to(self._fabric.device).eval()
+
+    def _load(self) -> tuple[Checkpoint, Mapping[str, Any]]:
+        checkpoints = self.run.checkpoints.all()
+        if not checkpoints:
+            raise RunError(
+                f"run {self.run.name} has no checkpoint yet; one is written every {self.config.checkpoint.every_seconds:g} "
+                "seconds of training and at its end"
+            )
+        best = self.run.checkpoints.best()
+        for checkpoint in [*([best] if best else []), *reversed(checkpoints)]:
+            try:
+                return checkpoint, unpack(checkpoint.read())
+            except CheckpointError as error:
+                self.warnings.append(str(error))
+        raise CheckpointError(f"run {self.run.name} has no good checkpoint: {'; '.join(dict.fromkeys(self.warnings))}")
+
+    def sample(self, n: int, seed: int = 0, batch: int = 256) -> np.ndarray:
+        """Samples as the data's files have them: uint8 images ``(n, h, w, c)``, or float32 vectors in data units.
+
+        Args:
+            n: how many.
+            seed: of the latents.
+            batch: how many at a time.
+        """
+        return self.restore(latents(n, self.config.z_dim, seed), batch)
+
+    @torch.no_grad()
+    def restore(self, z: Tensor, batch: int = 256) -> np.ndarray:
+        """Samples of the given latents ``(n, z_dim)``."""
+        with self._fabric.autocast():
+            samples = [self._generator(chunk.to(self._fabric.device)).float().cpu() for chunk in z.split(batch)]
+        return self.scaling.restore(torch.cat(samples))

@@ -1,0 +1,291 @@
+"""Training a run directory."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from poise.config import Config, build, differences, dump, parse, parse_file
+from poise.data import Batches, Data
+from poise.errors import CheckpointError, NonFiniteError, RunError
+from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
+from poise.metrics import sliced_wasserstein
+from poise.runs import Checkpoint, Run, State, Status
+from poise.session.naming import NOT_IDENTITY
+from poise.session.pictures import PICTURED_POINTS, has_picture, picture
+from poise.trainer import Trainer, make_fabric, unpack
+
+__all__ = ["Outcome", "Session"]
+
+# Evaluations use one seed in all runs, so that their numbers can be compared.
+_EVALUATION = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes:
+        run: the run.
+        trainer: as it was left.
+        state: ``finished``, or ``stopped`` before the end.
+        reason: why it stopped.
+        trained_steps: steps that this session did.
+        trained_images: real images that it showed.
+        seconds: wall-clock seconds that they took.
+    """
+
+    run: Run
+    trainer: Trainer
+    state: State
+    reason: str
+    trained_steps: int
+    trained_images: int
+    seconds: float
+
+
+class Session:
+    """One process training one run.
+
+    Args:
+        config: the settings.
+        data: the prepared data.
+        run: where everything goes.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        max_seconds: end cleanly after so many wall-clock seconds.
+        allow_change: go on with an existing run although settings differ.
+        hooks: called after the session's own.
+        seen: called with each new row of the log.
+        say: called with each line that a person should read.
+
+    Raises:
+        ConfigError: when settings contradict the data.
+        DeviceError: when the device is not there.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: Data,
+        run: Run,
+        *,
+        device: str = "auto",
+        max_seconds: float | None = None,
+        allow_change: bool = False,
+        hooks: Sequence[Hook] = (),
+        seen: Callable[[dict[str, Any]], None] = lambda row: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.config = config.model_copy(update={"fingerprint": data.fingerprint})
+        self.data = data
+        self.run = run
+        self._max_seconds = max_seconds
+        self._allow_change = allow_change
+        self._hooks = hooks
+        self._seen = seen
+        self._say = say
+        self.trainer = build(self.config, data.shape, make_fabric(device, config.precision))
+        self._feed: Batches = self.trainer.feed(data, config.batch, config.flip)
+
+    def train(self) -> Outcome:
+        """Train to the end; go on where the run was left.
+
+        Raises:
+            RunError: when the run directory cannot be used, or its settings differ.
+            CheckpointError: when there are checkpoints and none is good.
+            NonFiniteError: when training broke; the run's last checkpoint is good.
+        """
+        self.run.prepare()
+        with self.run.claim():
+            self._agree_on_settings()
+            self._resume()
+            return self._train()
+
+    def _agree_on_settings(self) -> None:
+        """Write the config, unless the run has another one."""
+        if not self.run.exists():
+            self.run.write_config(self._config_text())
+            return
+        if not self.run.config_path.exists():
+            raise RunError(
+                f"{self.run.path} has no config.yaml, so nobody can tell what it trains; give another directory with --run"
+            )
+        old = parse(parse_file(self.run.config_path), str(self.run.config_path))
+        changes = differences(old, self.config, ignore=NOT_IDENTITY)
+        status = self.run.status()
+        if changes and not self._allow_change:
+            raise RunError(
+                f"run {self.run.name} was made with other settings ({'; '.join(changes)}); give these again, take the "
+                "change with --allow-change, or give another --run"
+            )
+        if changes:
+            self._event("settings_changed", "info", {"changes": changes}, "went on with them")
+            self._say(f"Settings changed: {'; '.join(changes)}")
+        elif status is not None and status.state is State.FAILED:
+            raise RunError(
+                f"run {self.run.name} failed ({status.reason}); the same settings would fail in the same way. Change some "
+                "with --set ... --allow-change, or give another --run"
+            )
+        self.run.write_config(self._config_text())
+
+    def _config_text(self) -> str:
+        from poise import __version__
+
+        return f"# Settings of this run, written by poise {__version__}; 'poise train' goes on with them.\n" + dump(
+            self.config
+        )
+
+    def _resume(self) -> None:
+        """Load the newest good checkpoint, and drop the rows that will be written again."""
+        checkpoints = self.run.checkpoints.all()
+        bad: list[str] = []
+        for checkpoint in reversed(checkpoints):
+            try:
+                self.trainer.load_state_dict(_state(checkpoint)["trainer"])
+                break
+            except CheckpointError as error:
+                bad.append(str(error))
+                self._event("checkpoint_damaged", "warning", {"error": str(error)}, "took the one before it")
+        else:
+            if checkpoints:
+                raise CheckpointError(
+                    f"run {self.run.name} has no good checkpoint left: {'; '.join(bad)}. Nothing was changed; start over "
+                    "with another --run, or put a good checkpoint back"
+                )
+        step = self.trainer.steps
+        for line in bad:
+            self._say(f"Warning: {line}; taking the one of step {step} instead")
+        for rows in (self.run.log, self.run.metrics):
+            rows.keep_only(lambda row: row.get("step", 0) <= step)
+        if step:
+            self._say(f"Going on from step {step:,}")
+            self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
+
+    def _train(self) -> Outcome:
+        steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
+        first_nimg = self.trainer.nimg
+        if self.trainer.has_reached(steps, kimg):
+            self._write_status(State.FINISHED)
+            return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
+        stops = Stops(self.run.stop_request, self._max_seconds, _signals())
+        self._write_status(State.RUNNING)
+        t0 = time.perf_counter()
+        try:
+            self.trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+        except NonFiniteError as error:
+            self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
+            self._write_status(State.FAILED, str(error))
+            raise
+        except BaseException as error:
+            self._write_status(State.STOPPED, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            stops.release()
+        reason = self.trainer.stop_reason or ""
+        state = State.STOPPED if reason else State.FINISHED
+        self._event(str(state), "info", {"reason": reason}, "saved")
+        self._write_status(state, reason)
+        return Outcome(
+            self.run,
+            self.trainer,
+            state,
+            reason,
+            self.trainer.steps - first,
+            self.trainer.nimg - first_nimg,
+            time.perf_counter() - t0,
+        )
+
+    def _own_hooks(self) -> list[Hook]:
+        """What records the run, in an order in which each finds what it needs of those before it."""
+        config, run = self.config, self.run
+        save = Save(
+            run.checkpoints,
+            config.checkpoint.every_seconds,
+            config.checkpoint.every_steps,
+            about={"data": self.data.summary()},
+        )
+        hooks: list[Hook] = [
+            Log(run.log, config.log.every_steps, self._seen),
+            Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save),
+        ]
+        if has_picture(self.data):
+            longest = config.samples.at_most_kimg
+            hooks.append(
+                Samples(
+                    run.samples,
+                    self._draw,
+                    config.samples.count if self.data.kind == "images" else PICTURED_POINTS,
+                    config.seed,
+                    config.samples.first_step,
+                    None if longest is None else max(1, round(1000 * longest / config.batch)),
+                )
+            )
+        return [*hooks, save]
+
+    def _draw(self, samples: Tensor, step: int, path: Path) -> None:
+        picture(self.data, self.data.restore(samples), path, run=self.run.name, step=step, seed=self.config.seed)
+
+    def _scores(self, trainer: Trainer) -> dict[str, Any]:
+        """The sliced Wasserstein distance on raw values, with how it was measured."""
+        count = min(self.config.evaluate.samples, len(self.data))
+        real = self.data.tensor(np.random.default_rng(_EVALUATION).choice(len(self.data), count, replace=False))
+        fake = trainer.sample(count, _EVALUATION)
+        return {
+            "swd": sliced_wasserstein(real, fake, seed=_EVALUATION),
+            "features": "raw",
+            "real_samples": count,
+            "fake_samples": count,
+            "seed": _EVALUATION,
+        }
+
+    def _write_status(self, state: State, reason: str = "") -> None:
+        trainer, config = self.trainer, self.config
+        self.run.write_status(
+            Status(
+                state=state,
+                step=trainer.steps,
+                nimg=trainer.nimg,
+                target_steps=config.steps,
+                target_kimg=config.kimg,
+                seconds=round(trainer.seconds, 3),
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                reason=reason,
+            )
+        )
+
+    def _event(self, kind: str, severity: str, evidence: Mapping[str, Any], action: str) -> None:
+        self.run.events.append(
+            {
+                "step": self.trainer.steps,
+                "kind": kind,
+                "severity": severity,
+                "evidence": dict(evidence),
+                "action": action,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+
+
+def _state(checkpoint: Checkpoint) -> dict[str, Any]:
+    try:
+        return unpack(checkpoint.read())
+    except CheckpointError as error:
+        message = str(error)
+        raise CheckpointError(message if str(checkpoint.path) in message else f"{checkpoint.path}: {message}") from error
+
+
+def _signals() -> tuple[signal.Signals, ...]:
+    """Signals can be listened to in the main thread only."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return (signal.SIGINT, signal.SIGTERM) if in_main else ()
+
