@@ -71,7 +71,7 @@ def check_size(size: int | None) -> None:
     Raises:
         DataError: when it is not allowed.
     """
-    if size is None or (size in SIZES and not isinstance(size, bool)):
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size in SIZES):
         return
     closest = min(SIZES, key=lambda allowed: abs(allowed - size))
     raise DataError(f"size is {size!r}; it must be a power of two from 8 to 1024: the nearest is {closest}")
@@ -126,8 +126,8 @@ def look(data: bytes, *, transparency: bool = True) -> Look:
         with _reasons():
             pixels = np.asarray(image.convert("RGBA"))
     except UnreadableError:
-        # A damaged body is found again, and reported, when the picture is decoded.
-        return Look(short_side, gray, False)
+        # A damaged body is found again, and reported, when the picture is decoded; until then it sways nothing.
+        return Look(short_side, gray=True, transparent=False)
     if image.mode == "P":
         gray = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     return Look(short_side, gray, alpha and bool((pixels[..., 3] < 255).any()))
@@ -177,13 +177,13 @@ def _open(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(data), formats=_FORMATS)
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
+    if image.mode == "F":
+        raise UnreadableError("its pixels are 32-bit floats; save it with 8 or 16 bits")
     return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit gray to 8 bits: 65535 becomes 255. Pillow's own conversion clips at 255 instead."""
-    if image.mode == "F":
-        raise UnreadableError("its pixels are 32-bit floats; save it with 8 or 16 bits")
     if not image.mode.startswith("I"):
         return image
     levels = np.asarray(image).astype(np.int64)

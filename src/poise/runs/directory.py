@@ -116,9 +116,6 @@ class Run:
         try:
             yield
         finally:
-            self.log.close()
-            self.metrics.close()
-            self.events.close()
             lock.release()
 
     def is_held(self) -> bool:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 __all__ = ["JsonLines", "read_rows", "sync_directory", "write_atomic"]
 
@@ -75,18 +75,14 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: TextIO | None = None
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row. A float that is not finite becomes null."""
-        if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8")
-        self._file.write(_line(row))
-        self._file.flush()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(row))
 
     def keep_only(self, keep: Callable[[Row], bool]) -> int:
         """Drop the rows that ``keep`` does not want, and a last line that was cut short; return how many rows went."""
-        self.close()
         if not self.path.exists():
             return 0
         rows = read_rows(self.path)
@@ -95,9 +91,3 @@ class JsonLines:
         if content != self.path.read_text(encoding="utf-8", errors="replace"):
             write_atomic(self.path, content)
         return len(rows) - len(kept)
-
-    def close(self) -> None:
-        """Close the file; a further row opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None

@@ -1,9 +1,10 @@
 """Which run directory a training goes to."""
 
+import json
 from itertools import count
 from pathlib import Path
 
-from poise.config import Config, differences, dump, parse, parse_file
+from poise.config import Config, differences, parse, parse_file
 from poise.errors import ConfigError
 from poise.runs import RUNS, Run, memorable
 
@@ -25,7 +26,8 @@ def run_for(config: Config, path: str | None = None, root: Path = RUNS) -> Run:
     if path is not None:
         under = Run(root / path)
         return under if under.exists() and not Path(path).exists() else Run(path)
-    identity = dump(config.model_copy(update={"data": "", "steps": None, "kimg": None, "checkpoint": None}))
+    fields = config.model_dump(mode="json", by_alias=True, exclude=set(NOT_IDENTITY))
+    identity = json.dumps(fields, sort_keys=True)
     candidates = (Run(root / memorable(identity, attempt)) for attempt in count())
     return next(run for run in candidates if not run.path.exists() or _trains(run, config))
 

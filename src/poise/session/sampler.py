@@ -44,6 +44,15 @@ class Sampler:
         self._generator.load_state_dict(state["trainer"]["ema"])
         self._generator.to(self._fabric.device).eval()
 
+    @property
+    def title(self) -> str:
+        """What the samples are of."""
+        return f"{self.run.name} · step {self.checkpoint.step:,}"
+
+    def text(self, seed: int) -> dict[str, str]:
+        """What a picture's text chunks say."""
+        return {"run": self.run.name, "step": str(self.checkpoint.step), "seed": str(seed)}
+
     def _load(self) -> tuple[Checkpoint, Mapping[str, Any]]:
         checkpoints = self.run.checkpoints.all()
         if not checkpoints:

@@ -15,13 +15,13 @@ import numpy as np
 from torch import Tensor
 
 from poise.config import Config, build, differences, dump, parse, parse_file
-from poise.data import Batches, Data
+from poise.data import Batches, Data, save_png
 from poise.errors import CheckpointError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.metrics import sliced_wasserstein
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.naming import NOT_IDENTITY
-from poise.session.pictures import PICTURED_POINTS, has_picture, picture
+from poise.session.pictures import PICTURED_POINTS, draw, has_picture
 from poise.trainer import Trainer, make_fabric, unpack
 
 __all__ = ["Outcome", "Session"]
@@ -106,6 +106,7 @@ class Session:
         """
         self.run.prepare()
         with self.run.claim():
+            self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
             self._agree_on_settings()
             self._resume()
             return self._train()
@@ -217,7 +218,7 @@ class Session:
             Log(run.log, config.log.every_steps, self._seen),
             Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save),
         ]
-        if has_picture(self.data):
+        if has_picture(self.data.kind, self.data.shape):
             longest = config.samples.at_most_kimg
             hooks.append(
                 Samples(
@@ -232,7 +233,8 @@ class Session:
         return [*hooks, save]
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
-        picture(self.data, self.data.restore(samples), path, run=self.run.name, step=step, seed=self.config.seed)
+        image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
+        save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
         """The sliced Wasserstein distance on raw values, with how it was measured."""
