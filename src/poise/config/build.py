@@ -80,7 +80,7 @@ def _named(path: str, part: Part, table: Mapping[str, Callable[..., T]], **given
     known = [parameter for parameter in inspect.signature(make).parameters if parameter not in given]
     _require_known(path, name, part.options, known)
     try:
-        return validate_call(make, config=ConfigDict(arbitrary_types_allowed=True))(**given, **part.options)
+        return _call(make, given | part.options)
     except ValidationError as error:
         entry = error.errors()[0]
         option = ".".join(map(str, entry["loc"]))
@@ -89,6 +89,18 @@ def _named(path: str, part: Part, table: Mapping[str, Callable[..., T]], **given
         raise
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _call(make: Callable[..., T], options: Mapping[str, Any]) -> T:
+    """Call a function or class with its arguments converted to and checked against its annotations."""
+    if not inspect.isclass(make):
+        return validate_call(make, config=_ANY_TYPES)(**options)
+    instance: T = make.__new__(make)
+    validate_call(make.__init__, config=_ANY_TYPES)(instance, **options)
+    return instance
+
+
+_ANY_TYPES = ConfigDict(arbitrary_types_allowed=True)
 
 
 def _require_known(path: str, name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:

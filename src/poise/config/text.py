@@ -55,6 +55,8 @@ def dump(config: Config) -> str:
 def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Apply ``a.b=c`` assignments; values are YAML.
 
+    A new ``class`` brings its own defaults: of the old one's options only ``lr`` stays.
+
     Args:
         fields: nested settings; not changed.
         assignments: such as ``g_optimizer.lr=1e-4``, ``loss=hinge`` or ``penalties.r1.weight=10``.
@@ -63,7 +65,8 @@ def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
         ConfigError: when an assignment has no ``=`` or its value is not YAML.
     """
     result = _copy(fields)
-    for assignment in assignments:
+    # Classes first, so that options given in any order are those of the new class.
+    for assignment in sorted(assignments, key=lambda it: not it.partition("=")[0].strip().endswith(".class")):
         path, equals, value = assignment.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
@@ -79,6 +82,10 @@ def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
                 inner = {"class": inner}
             node[key] = inner if isinstance(inner, dict) else {}
             node = node[key]
+        if keys[-1] == "class" and node.get("class") != parsed:
+            options = {"lr": node["lr"]} if "lr" in node else {}
+            node.clear()
+            node.update(options)
         node[keys[-1]] = parsed
     return result
 

@@ -1,1 +1,23 @@
-"""stub"""
+"""Data: loading, preparing and batching it, and drawing what is made of it."""
+
+from poise.data.batches import Batches, Indexable, indexable
+from poise.data.builtin import BUILTIN
+from poise.data.dataset import Data
+from poise.data.density import Density, Mixture
+from poise.data.draw import grid, save_png
+from poise.data.plot import scatter
+from poise.data.source import load
+
+__all__ = [
+    "BUILTIN",
+    "Batches",
+    "Data",
+    "Density",
+    "Indexable",
+    "Mixture",
+    "grid",
+    "indexable",
+    "load",
+    "save_png",
+    "scatter",
+]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, cast
 
 from poise.data.files import File, is_picture, refuse_large
 from poise.data.labels import by_folder
@@ -47,8 +47,8 @@ class _Archive:
         parts = [part for part in path.split("/") if part not in {"", "."}]
         if path.startswith("/") or _DRIVE.match(path) or ".." in parts:
             raise DataError(
-                f"{self.source}: member {member!r} points outside of the archive; such an archive is refused as a whole. "
-                "Pack it again with relative paths"
+                f"{self.source}: member {member!r} points outside of the archive, which is refused as a whole; "
+                "pack it again with relative paths"
             )
         return "/".join(parts)
 
@@ -173,11 +173,11 @@ def archive(path: Path) -> Zip | Tar:
     return Zip(path) if path.name.lower().endswith(".zip") else Tar(path)
 
 
-def _decompressed(path: Path) -> IO[Any]:
+def _decompressed(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(path)
+        return cast("IO[bytes]", gzip.open(path))
     return lzma.open(path) if magic == b"\xfd7zXZ\x00" else path.open("rb")
 
 

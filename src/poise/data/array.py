@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property, partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from PIL import Image
 
 from poise.data.cache import FORMAT, Record, digest, new_array
 from poise.data.dataset import Data
+from poise.data.density import Mixture
 from poise.data.labels import by_value
 from poise.data.parallel import Progress, each, in_order
 from poise.data.picture import MODES, check_size, default_size, fit
 from poise.errors import DataError
 
-__all__ = ["SUFFIXES", "ArrayFile", "Levels", "as_pictures", "from_array", "levels"]
+__all__ = ["SUFFIXES", "ArrayFile", "Levels", "as_pictures", "from_array", "levels", "refuse_size"]
 
 SUFFIXES = (".npy", ".npz")
 """The endings of the names of array files, in lower or upper case."""
@@ -66,8 +67,8 @@ def as_pictures(array: NDArray[Any], source: str) -> NDArray[Any]:
 def levels(pictures: NDArray[Any], source: str) -> Levels:
     """Find out what range the values of pictures are in.
 
-    uint8 is taken as it is; uint16 by its whole range; bool as black and white; floats by the narrowest range that holds
-    them of [0, 1], [-1, 1] and [0, 255]; other integers are taken as they are, if they are in [0, 255].
+    uint8 is taken as it is; uint16 by its whole range; bool as black and white; floats by the narrowest range of
+    [0, 1], [-1, 1] and [0, 255] that holds them; other integers are taken as they are, if they are in [0, 255].
 
     Args:
         pictures: of any shape, the first axis over pictures.
@@ -103,13 +104,33 @@ def levels(pictures: NDArray[Any], source: str) -> Levels:
     )
 
 
-def from_array(array: NDArray[Any], size: int | None, source: str, progress: Progress | None = None) -> Data:
-    """Prepare an array in memory, without the cache.
+def refuse_size(size: int | None, source: str) -> None:
+    """Refuse a size that was asked for vectors, rather than to ignore it.
+
+    Raises:
+        DataError: when there is one.
+    """
+    if size is not None:
+        raise DataError(f"{source}: size is {size}, and the data is vectors; a size is for pictures: leave it out")
+
+
+def from_array(
+    array: NDArray[Any],
+    size: int | None,
+    source: str,
+    *,
+    labels: NDArray[Any] | None = None,
+    density: Mixture | None = None,
+    progress: Progress | None = None,
+) -> Data:
+    """Prepare an array in memory, without the cache. The result shares no memory with it.
 
     Args:
         array: vectors ``(n, d)``, or pictures as in :func:`as_pictures`.
         size: the side of the square pictures, in pixels, or None for the default size.
         source: what it came from.
+        labels: integers or strings, ``(n,)``.
+        density: the true density of the vectors, where it is known.
         progress: shows the conversion.
 
     Raises:
@@ -117,24 +138,30 @@ def from_array(array: NDArray[Any], size: int | None, source: str, progress: Pro
     """
     check_size(size)
     _check_rank(array, source)
-    if array.ndim == 2:
-        _no_size(size, source)
-        vectors, center, scale = _standardized(array, np.empty(array.shape, np.float32), source, progress)
-        vectors.setflags(write=False)
-        key = digest(f"{FORMAT} vectors {array.shape}", vectors.tobytes())
-        return Data(source, "vectors", vectors, None, (), key, center=center, scale=scale)
-    pictures = as_pictures(array, source)
-    out = np.empty(_prepared_shape(pictures, size), np.uint8)
-    _prepare(pictures, out, source, progress)
+    indices, classes = (None, ()) if labels is None else by_value(labels, len(array), source)
+    kind: Literal["images", "vectors"] = "vectors" if array.ndim == 2 else "images"
+    center = scale = None
+    out: NDArray[Any]
+    if kind == "vectors":
+        refuse_size(size, source)
+        out = np.empty(array.shape, np.float32)
+        center, scale = _standardize(array, out, source, progress)
+    else:
+        pictures = as_pictures(array, source)
+        out = np.empty(_prepared_shape(pictures, size), np.uint8)
+        _prepare(pictures, out, source, progress)
     out.setflags(write=False)
-    return Data(source, "images", out, None, (), digest(f"{FORMAT} array {out.shape}", out.data.cast("B")))
+    fingerprint = digest(
+        f"{FORMAT} {kind} {out.shape}", out.data.cast("B"), "" if indices is None else indices.tobytes()
+    )
+    return Data(source, kind, out, indices, classes, fingerprint, (), center, scale, density)
 
 
 class ArrayFile:
     """A ``.npy`` or ``.npz`` file as a source for the cache. A ``.npy`` is mapped into memory, not read whole.
 
-    Of the arrays in an ``.npz``, the samples are ``images``, ``data``, ``x`` or ``arr_0``, or the only one; the labels are
-    ``labels`` or ``y``.
+    Of the arrays in an ``.npz``, the samples are ``images``, ``data``, ``x`` or ``arr_0``, or the only one; the labels
+    are ``labels`` or ``y``.
 
     Args:
         path: the file.
@@ -162,7 +189,7 @@ class ArrayFile:
         samples, _ = self._arrays
         side = 0 if samples.ndim == 2 else _prepared_shape(as_pictures(samples, self.source), self._size)[1]
         with self._path.open("rb") as file:
-            content = file_digest(file, partial(_blake2b)).digest()
+            content = file_digest(file, "blake2b").digest()
         return digest(f"{FORMAT} array {side}", content)
 
     def write(self, array: Path) -> Record:
@@ -171,7 +198,7 @@ class ArrayFile:
         labels, classes = (None, ()) if values is None else by_value(values, len(samples), self.source)
         if samples.ndim == 2:
             out = new_array(array, samples.shape, np.float32)
-            out, center, scale = _standardized(samples, out, self.source, self._progress)
+            center, scale = _standardize(samples, out, self.source, self._progress)
             out.flush()
             return Record("vectors", labels, classes, center=center, scale=scale)
         pictures = as_pictures(samples, self.source)
@@ -179,3 +206,126 @@ class ArrayFile:
         _prepare(pictures, out, self.source, self._progress)
         out.flush()
         return Record("images", labels, classes)
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The samples, and the labels if there are any."""
+        try:
+            opened = np.load(self._path, mmap_mode="r", allow_pickle=False)
+            if isinstance(opened, np.ndarray):
+                samples, labels = opened, None
+            else:
+                with opened:
+                    name = self._name_of_samples(opened.files)
+                    samples = opened[name]
+                    labels = next((opened[key] for key in _LABELS if key in opened.files and key != name), None)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"{self.source}: cannot be read as a NumPy file ({error}); save it with np.save or np.savez, "
+                "without Python objects"
+            ) from error
+        _check_rank(samples, self.source)
+        if samples.ndim == 2:
+            refuse_size(self._size, self.source)
+        return samples, labels
+
+    def _name_of_samples(self, names: list[str]) -> str:
+        for name in _SAMPLES:
+            if name in names:
+                return name
+        others = [name for name in names if name not in _LABELS]
+        if len(others) == 1:
+            return others[0]
+        raise DataError(
+            f"{self.source}: it holds the arrays {', '.join(names) or '(none)'}, and which are the samples is open; "
+            f"name them {', '.join(_SAMPLES[:-1])} or {_SAMPLES[-1]}, or save them alone"
+        )
+
+
+def _check_rank(array: NDArray[Any], source: str) -> None:
+    if array.ndim not in {2, 3, 4}:
+        raise DataError(
+            f"{source}: the array has rank {array.ndim}, shape {array.shape}; allowed are rank 2, vectors (n, d); "
+            "rank 3, gray pictures (n, h, w); and rank 4, pictures (n, h, w, c) or (n, c, h, w)"
+        )
+    if len(array) < 2:
+        raise DataError(f"{source}: the array has shape {array.shape}; training needs at least 2 samples")
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Slices along the first axis that take a bounded amount of memory, each with its start."""
+    rows = max(1, _BLOCK_BYTES // max(1, array[0].size * 8))
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
+
+
+def _count_blocks(array: NDArray[Any]) -> int:
+    return sum(1 for _ in _blocks(array))
+
+
+def _prepared_shape(pictures: NDArray[Any], size: int | None) -> tuple[int, int, int, int]:
+    count, height, width, channels = pictures.shape
+    side = size or default_size([min(height, width)])
+    return count, side, side, channels
+
+
+def _prepare(pictures: NDArray[Any], out: NDArray[np.uint8], source: str, progress: Progress | None) -> None:
+    """Scale pictures ``(n, h, w, c)`` to levels from 0 to 255, and crop and resize them, into ``out``."""
+    scaling = levels(pictures, source)
+    work = partial(_fitted, size=out.shape[1])
+    for start, block in each(_blocks(pictures), _count_blocks(pictures), progress):
+        scaled = _to_levels(block, scaling)
+        if scaled.shape[1:] == out.shape[1:]:
+            out[start : start + len(block)] = scaled
+            continue
+        for index, fitted in enumerate(in_order(work, scaled)):
+            out[start + index] = fitted
+
+
+def _to_levels(block: NDArray[Any], scaling: Levels) -> NDArray[np.uint8]:
+    if block.dtype == np.uint8:
+        return block
+    values = block.astype(np.float32) * np.float32(scaling.factor) + np.float32(scaling.offset)
+    quantized: NDArray[np.uint8] = np.rint(values).clip(0, 255).astype(np.uint8)
+    return quantized
+
+
+def _fitted(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    channels = pixels.shape[2]
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if channels == 1 else pixels))
+    fitted: NDArray[np.uint8] = np.asarray(fit(image, size)).reshape(size, size, channels)
+    return fitted
+
+
+def _standardize(
+    array: NDArray[Any], out: NDArray[np.float32], source: str, progress: Progress | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Copy vectors into ``out``, and give the mean and the standard deviation of every column."""
+    if array.dtype.kind not in "biuf" or array.shape[1] == 0:
+        raise DataError(
+            f"{source}: vectors of shape {array.shape} and type {array.dtype}; they must have columns, of integers or "
+            "floats"
+        )
+    total = np.zeros(array.shape[1])
+    low, high = np.full(array.shape[1], np.inf), np.full(array.shape[1], -np.inf)
+    for start, block in each(_blocks(array), _count_blocks(array), progress):
+        rows = out[start : start + len(block)]
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            rows[:] = block
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            bad = start + int(np.argmin(finite))
+            raise DataError(
+                f"{source}: row {bad} holds NaN, infinity or a number too large for float32; remove or repair such rows"
+            )
+        total += rows.sum(axis=0, dtype=np.float64)
+        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+    mean = total / len(array)
+    squares = np.zeros(array.shape[1])
+    for _, rows in _blocks(out):
+        squares += np.square(rows - mean).sum(axis=0)
+    # A constant column is told by its values, because rounding of its mean may leave a deviation above 0.
+    scale = np.where(low == high, 1.0, np.sqrt(squares / len(array)))
+    return mean.astype(np.float32), scale.astype(np.float32)

@@ -56,7 +56,7 @@ class Source(Protocol):
         ...
 
 
-def digest(*parts: str | bytes) -> str:
+def digest(*parts: str | bytes | memoryview) -> str:
     """The hex digest of a sequence of parts. Their lengths are hashed too, so no two sequences run together."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
@@ -77,7 +77,7 @@ def cache_directory(cache: Path | None) -> Path:
     return Path.home() / ".cache" / "poise"
 
 
-def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap[Any, np.dtype[Any]]:
     """A new ``.npy`` file, mapped into memory for writing.
 
     Raises:
@@ -87,8 +87,8 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> ND
     free = shutil.disk_usage(path.parent).free
     if need > free:
         raise DataError(
-            f"{path.parent.parent}: the prepared data needs {need / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB; "
-            "make room, choose a smaller size, or set POISE_CACHE to a larger disk"
+            f"{path.parent.parent}: the prepared data needs {need / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} "
+            "GB; make room, choose a smaller size, or set POISE_CACHE to a larger disk"
         )
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
@@ -96,8 +96,8 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> ND
 class Cache:
     """Prepared data under ``<directory>/data``.
 
-    ``<key>/`` holds ``array.npy``, ``labels.npy`` where there are labels, and ``meta.json``. ``index/`` maps what can be
-    known of a source without reading it to the key of its content.
+    ``<key>/`` holds ``array.npy``, ``labels.npy`` where there are labels, and ``meta.json``. ``index/`` maps what can
+    be known of a source without reading it to the key of its content.
 
     Args:
         directory: the cache directory; it is made when something is written.

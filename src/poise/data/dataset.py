@@ -44,6 +44,10 @@ class Data:
     scale: NDArray[np.float32] | None = None
     density: Mixture | None = None
 
+    def __post_init__(self) -> None:
+        if (self.kind == "vectors") != (self.center is not None and self.scale is not None):
+            raise ValueError(f"{self.source}: vectors have a center and a scale, and images have neither")
+
     def __len__(self) -> int:
         return len(self.array)
 
@@ -66,7 +70,7 @@ class Data:
             ``(n, d)``.
         """
         rows = np.asarray(self.array[indices])  # indexing by an array copies, so the caller may write to the result
-        if self.kind == "vectors":
+        if self.center is not None and self.scale is not None:
             return torch.from_numpy((rows - self.center) / self.scale)
         return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
 
@@ -88,7 +92,7 @@ class Data:
                 f"(n, {', '.join(map(str, self.shape))}): build the generator for this data"
             )
         values = samples.detach().to("cpu", torch.float32)
-        if self.kind == "vectors":
+        if self.center is not None and self.scale is not None:
             vectors: NDArray[np.float32] = values.numpy() * self.scale + self.center
             return vectors
         levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

@@ -50,7 +50,8 @@ class Mixture:
         # One mode at a time: (n, k, d) at once would be gigabytes when the points are the pixels of a picture.
         for mean in self.means:
             total += np.exp(-np.square(at - mean).sum(axis=1) / (2 * self.sigma**2))
-        return total / (modes * (2 * np.pi * self.sigma**2) ** (dimensions / 2))
+        densities: NDArray[np.float64] = total / (modes * (2 * np.pi * self.sigma**2) ** (dimensions / 2))
+        return densities
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Draw points together with the modes they came from.

@@ -26,7 +26,7 @@ def by_folder(names: Sequence[str]) -> Labels:
         names: relative paths with ``/`` between their parts.
 
     Returns:
-        The labels and the sorted class names; none unless every file lies in a folder and there are two folders or more.
+        The labels and the sorted class names; none unless every file lies in a folder and there are at least two.
     """
     folders = [name.split("/")[:-1] for name in names]
     if all(parts and parts[0].lower() in _SPLITS for parts in folders):

@@ -119,15 +119,15 @@ class Pictures:
     def _check(self, reasons: Mapping[str, str], count: int) -> None:
         if count < 2:
             raise DataError(
-                f"{self.source}: {'one image' if count else 'no image'} was found in it, and training needs at least 2; "
-                f"images are files that end in .{', .'.join(picture.EXTENSIONS)}"
+                f"{self.source}: {'one image' if count else 'no image'} was found in it, and training needs at least "
+                f"2; images are files that end in .{', .'.join(picture.EXTENSIONS)}"
             )
         if len(reasons) > MAX_UNREADABLE * count:
             first = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items())[:3])
             raise DataError(
                 f"{self.source}: {len(reasons):,} of {count:,} images cannot be read ({first}"
-                f"{'; ...' if len(reasons) > 3 else ''}); up to {MAX_UNREADABLE:.0%} are skipped, with more the data is "
-                "refused: repair or remove them"
+                f"{'; ...' if len(reasons) > 3 else ''}); up to {MAX_UNREADABLE:.0%} are skipped, with more the "
+                "data is refused: repair or remove them"
             )
 
 
@@ -162,14 +162,14 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
 
 
-def _keep(path: Path, pixels: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def _keep(path: Path, pixels: np.memmap[Any, np.dtype[Any]], rows: NDArray[np.int64]) -> None:
     """Put a mapped array on the disk with only these rows."""
     if len(rows) == len(pixels):
-        pixels.flush()  # type: ignore[attr-defined]
+        pixels.flush()
         return
     rest = path.with_suffix(".rest")
     kept = new_array(rest, (len(rows), *pixels.shape[1:]), pixels.dtype.type)
     for start in range(0, len(rows), 1024):
         kept[start : start + 1024] = pixels[rows[start : start + 1024]]
-    kept.flush()  # type: ignore[attr-defined]
+    kept.flush()
     rest.replace(path)

@@ -212,7 +212,7 @@ class Session:
             run.checkpoints,
             config.checkpoint.every_seconds,
             config.checkpoint.every_steps,
-            about={"data": self.data.summary()},
+            about={"data": self.data.scaling.to_json()},
         )
         hooks: list[Hook] = [
             Log(run.log, config.log.every_steps, self._seen),

@@ -1,0 +1,87 @@
+r"""The way from the data's units to the networks' and back: small enough to be kept beside a generator's weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from poise.errors import ShapeError
+
+__all__ = ["Kind", "Scaling"]
+
+Kind = Literal["images", "vectors"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    r"""Pictures become :math:`x / 127.5 - 1 \in [-1, 1]`; vectors :math:`(x - \mu) / \sigma`, column by column.
+
+    Attributes:
+        kind: ``"images"`` or ``"vectors"``.
+        shape: of one sample as the networks see it, ``(c, h, w)`` or ``(d,)``.
+        center: for vectors, the mean of every column, float32 ``(d,)``.
+        scale: for vectors, the standard deviation of every column, float32 ``(d,)``; 1 where a column is constant.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    center: NDArray[np.float32] | None = None
+    scale: NDArray[np.float32] | None = None
+
+    def tensor(self, rows: NDArray[Any]) -> torch.Tensor:
+        """Samples as the networks see them.
+
+        Args:
+            rows: uint8 ``(n, h, w, c)``, or float32 ``(n, d)`` in the data's units.
+
+        Returns:
+            float32 on the CPU: pictures ``(n, c, h, w)`` in [-1, 1] in channels-last memory, or standardized vectors
+            ``(n, d)``.
+        """
+        if self.kind == "vectors":
+            return torch.from_numpy((rows - self.center) / self.scale)
+        return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
+
+    def restore(self, samples: torch.Tensor) -> NDArray[Any]:
+        """The inverse of :meth:`tensor`, for samples that a generator made.
+
+        Args:
+            samples: ``(n, c, h, w)`` or ``(n, d)``, any floating type, any device.
+
+        Returns:
+            Pictures, uint8 ``(n, h, w, c)``, rounded and clipped; or vectors, float32 ``(n, d)``, in the data's units.
+
+        Raises:
+            ShapeError: when the samples do not have the shape of the data.
+        """
+        if tuple(samples.shape[1:]) != self.shape:
+            raise ShapeError(
+                f"samples have shape {tuple(samples.shape)}; the data needs (n, {', '.join(map(str, self.shape))}): build "
+                "the generator for this data"
+            )
+        values = samples.detach().to("cpu", torch.float32)
+        if self.kind == "vectors":
+            vectors: NDArray[np.float32] = values.numpy() * self.scale + self.center
+            return vectors
+        levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        return levels.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, from which :meth:`from_json` makes an equal one."""
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "center": None if self.center is None else self.center.tolist(),
+            "scale": None if self.scale is None else self.scale.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Scaling":
+        """The inverse of :meth:`to_json`, exact."""
+        center, scale = (
+            None if fields[name] is None else np.asarray(fields[name], np.float32) for name in ("center", "scale")
+        )
+        return cls(fields["kind"], tuple(fields["shape"]), center, scale)

@@ -1,0 +1,172 @@
+"""Configs: round trips, overrides, and messages that name the field and the way out."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from poise.balance import Alternating, Simultaneous
+from poise.config import Config, build, differences, dump, override, parse, parse_file
+from poise.errors import ConfigError
+from poise.trainer import make_fabric
+
+MINIMAL: dict[str, Any] = {"data": "digits", "steps": 10, "generator": "mlp", "discriminator": "mlp"}
+BASE = parse(MINIMAL).model_dump(mode="json", by_alias=True)
+
+
+def config(*assignments: str, **fields: Any) -> Config:
+    return parse(override(BASE | fields, assignments))
+
+
+def trainer(*assignments: str, **fields: Any) -> Any:
+    return build(config(*assignments, **fields), (2,), make_fabric("cpu"))
+
+
+def test_text_round_trip(tmp_path: Any) -> None:
+    one = config("g_optimizer.lr=1e-5", "penalties.r1=0.25", "ema.ramp_up=null", "balance.d_steps=5", "balance.class=alternating")
+    path = tmp_path / "config.yaml"
+    path.write_text(dump(one))
+    assert parse(parse_file(path)) == one
+
+
+def test_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config().batch = 3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "path", "value"),
+    [
+        ("batch=128", "batch", 128),
+        ("g_optimizer.lr=1e-4", "g_optimizer.lr", 1e-4),
+        ("g_optimizer.lr=2E-4", "g_optimizer.lr", 2e-4),
+        ("d_optimizer.betas=[0, 0.9]", "d_optimizer.betas", (0.0, 0.9)),
+        ("d_optimizer.class=RMSprop", "d_optimizer.class_", "RMSprop"),
+        ("g_optimizer=SGD", "g_optimizer.class_", "SGD"),
+        ("loss=hinge", "loss.class_", "hinge"),
+        ("balance=simultaneous", "balance.class_", "simultaneous"),
+        ("ema.half_life_kimg=5", "ema.half_life_kimg", 5.0),
+        ("ema=none", "ema.half_life_kimg", 0.0),
+        ("ema=20", "ema.half_life_kimg", 20.0),
+        ("penalties=none", "penalties", {}),
+        ("kimg=2.5", "kimg", 2.5),
+        ("flip=true", "flip", True),
+    ],
+)
+def test_assignments(assignment: str, path: str, value: Any) -> None:
+    found: Any = config(assignment)
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_an_option_of_a_part_given_by_its_name() -> None:
+    assert config("loss.label_smoothing=0.1").loss.options == {"label_smoothing": 0.1}
+    assert config("penalties.r1.weight=3", "penalties.r1.every=4").penalties["r1"].every == 4
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("bach=3", r"there is no setting 'bach' \(did you mean 'batch'\?\)"),
+        ("ema.halflife_kimg=3", r"there is no setting 'ema.halflife_kimg' \(did you mean 'half_life_kimg'\?\)"),
+        ("penalties.r1.wieght=3", r"there is no setting 'penalties.r1.wieght' \(did you mean 'weight'\?\)"),
+        ("batch=0", "batch is 0: input should be greater than 0"),
+        ("batch=many", "batch is 'many': input should be a valid integer"),
+        ("penalties.r1.weight=-1", "penalties.r1.weight is -1: input should be greater than or equal to 0"),
+        ("g_optimizer.lr=-1", "g_optimizer.lr is -1: input should be greater than 0"),
+        ("seed=-1", "seed is -1"),
+        ("generator=[1]", "generator is .*: give a name, or a mapping with its options"),
+        ("evaluate.metric=fud", "evaluate.metric is 'fud'"),
+        ("generator={width: 3}", "generator.class is missing"),
+        ("steps=null", "a run needs an end: give steps or kimg"),
+        ("nothing", "write it as path=value"),
+        ("a..b=1", "write it as path=value"),
+        ("loss={", "is not YAML; quote it"),
+    ],
+)
+def test_wrong_settings(assignment: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config(assignment)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("loss=hing", r"loss: there is no loss 'hing' \(did you mean 'hinge'\?\)"),
+        ("loss.smoothing=1", r"loss: vanilla has no option 'smoothing' \(did you mean 'label_smoothing'\?\)"),
+        ("loss.label_smoothing=2", "loss: label_smoothing is 2.0; it must be at least 0 and below 1"),
+        ("loss.label_smoothing=high", "loss.label_smoothing is 'high': input should be a valid number"),
+        ("generator=dcgna", r"there is no generator 'dcgna' \(did you mean 'dcgan'\?\)"),
+        ("generator.widht=3", r"generator: mlp has no option 'widht' \(did you mean 'width'\?\)"),
+        ("balance=alternate", "there is no balance 'alternate'"),
+        ("balance={class: alternating, d_steps: 0}", "balance: d_steps is 0; it must be at least 1"),
+        ("penalties.r3=1", r"penalties.r3: there is no penalty 'r3'"),
+        ("g_optimizer.class=Adan", r"g_optimizer.class: torch.optim has no 'Adan' \(did you mean 'Adam'\?\)"),
+        ("g_optimizer.momentum=0.9", "g_optimizer: Adam has no option 'momentum'"),
+        ("d_optimizer.betas=[2, 3]", "d_optimizer: Adam refuses these options: Invalid beta"),
+    ],
+)
+def test_wrong_parts(assignment: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        trainer(assignment)
+
+
+def test_build() -> None:
+    built = trainer(
+        "loss=wasserstein",
+        "penalties.wgan_gp=10",
+        "balance={class: alternating, d_steps: 5}",
+        "g_optimizer={class: RMSprop, lr: 5e-5}",
+        "generator.width=32",
+        "z_dim=3",
+    )
+    assert isinstance(built.balance, Alternating)
+    assert built.balance.d_steps == 5
+    assert built.penalties["wgan_gp"].weight == 10
+    assert isinstance(built._players["G"].optimizer, torch.optim.RMSprop)
+    assert built._players["G"].optimizer.param_groups[0]["lr"] == 5e-5
+    assert built.generator[0].weight.shape == (32, 3)
+    assert isinstance(trainer("balance=simultaneous").balance, Simultaneous)
+
+
+def test_every_optimizer_of_torch_can_be_named() -> None:
+    needs_closure_or_sparse = {"LBFGS", "SparseAdam"}
+    names = {name for name, it in vars(torch.optim).items() if isinstance(it, type) and name[0].isupper()}
+    for name in sorted(names - needs_closure_or_sparse - {"Optimizer", "Muon"}):
+        built = trainer(f"g_optimizer={{class: {name}, lr: 1e-3}}", f"d_optimizer={{class: {name}, lr: 1e-3}}")
+        built.step(torch.randn(8, 2))
+
+
+def test_initial_weights_follow_from_the_seed() -> None:
+    torch.manual_seed(1)
+    one = trainer().generator[0].weight
+    torch.manual_seed(2)
+    assert torch.equal(one, trainer().generator[0].weight)
+    assert not torch.equal(one, trainer("seed=1").generator[0].weight)
+
+
+def test_differences() -> None:
+    old, new = config(), config("g_optimizer.lr=1e-3", "steps=20", "penalties.r1=1")
+    assert differences(old, new, ignore=("steps",)) == [
+        "g_optimizer.lr: 0.0002 -> 0.001",
+        "penalties.r1.weight: none -> 1.0",
+        "penalties.r1.every: none -> 1",
+    ]
+
+
+def test_a_new_class_brings_its_own_defaults() -> None:
+    one = config("g_optimizer.momentum=0.5", "g_optimizer.class=RMSprop", g_optimizer={"lr": 0.01, "betas": [0.0, 0.9]})
+    assert one.g_optimizer.options == {"lr": 0.01, "momentum": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("a: [1", "is not YAML"), ("- 1", "holds no settings"), (None, "cannot be read: No such file")],
+)
+def test_files(tmp_path: Any, content: str | None, words: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=rf"recipe.yaml {words}"):
+        parse_file(path)
