@@ -1,6 +1,7 @@
 """``poise runs``, ``poise show`` and ``poise recipes``: what there is. The first two load no torch."""
 
 import json
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,39 +49,44 @@ def _number(value: Any, form: str) -> str:
 
 
 def runs(
-    root: Path = typer.Argument(RUNS, help="The directory of runs."),
+    root: str = typer.Argument(str(RUNS), help="The directory of runs."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the runs, newest first."""
-    found = [_facts(run) for run in runs_under(root)]
+    found = [_facts(run) for run in runs_under(Path(root))]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     if not found:
         typer.echo(f"There is no run under {root}/ yet. Begin with: poise train digits")
         return
-    from rich.console import Console
-    from rich.table import Table
+    header = ("run", "state", "done", "img/s", "d_loss", "g_loss", "note")
+    for line in _table([header, *map(_listed, found)], right={"img/s", "d_loss", "g_loss"}):
+        typer.echo(line)
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "state", "done"):
-        table.add_column(column, no_wrap=True)
-    for column in ("img/s", "d_loss", "g_loss"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("note", no_wrap=False)
-    for facts in found:
-        redo = facts["steps_to_redo"]
-        note = f"{redo:,} steps would be redone" if facts["state"] == State.KILLED else facts["reason"]
-        table.add_row(
-            facts["name"],
-            facts["state"] or "",
-            _progress(facts),
-            _number(facts["img_per_s"], ",.0f"),
-            _number(facts["d_loss"], ".3f"),
-            _number(facts["g_loss"], ".3f"),
-            note,
+
+def _listed(facts: dict[str, Any]) -> tuple[str, ...]:
+    redo = f"{facts['steps_to_redo']:,} steps would be redone" if facts["state"] == State.KILLED else ""
+    return (
+        facts["name"],
+        facts["state"] or "",
+        _progress(facts),
+        _number(facts["img_per_s"], ",.0f"),
+        _number(facts["d_loss"], ".3f"),
+        _number(facts["g_loss"], ".3f"),
+        redo or facts["reason"],
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], right: Collection[str]) -> Iterator[str]:
+    """Rows, the first of which is the header, in columns; Rich would take longer to load than all else here."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(rows[0], row, widths, strict=True)
         )
-    Console(highlight=False).print(table)
+        yield "  ".join(cells).rstrip()
 
 
 def show(

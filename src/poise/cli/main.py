@@ -46,7 +46,7 @@ def _program(
 def main() -> NoReturn:
     """Run the command line: exit 0 on success, 1 when a run failed, 2 on bad input."""
     try:
-        app()
+        app(prog_name="poise")
     except PoiseError as error:
         _leave(str(error), 1 if isinstance(error, NonFiniteError) else 2)
     except KeyboardInterrupt:

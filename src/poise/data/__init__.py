@@ -6,6 +6,7 @@ from poise.data.dataset import Data
 from poise.data.density import Density, Mixture
 from poise.data.draw import grid, save_png
 from poise.data.plot import scatter
+from poise.data.scaling import Scaling
 from poise.data.source import load
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Density",
     "Indexable",
     "Mixture",
+    "Scaling",
     "grid",
     "indexable",
     "load",

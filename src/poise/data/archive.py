@@ -81,7 +81,7 @@ class Zip(_Archive):
         """The pictures, in the order in which they are stored."""
         with self._intact(), zipfile.ZipFile(self.path) as opened:
             for name, member in self._members.items():
-                yield File(name, self._bytes(opened, member))
+                yield File(name, member.file_size, self._bytes(opened, member))
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
@@ -133,7 +133,7 @@ class Tar(_Archive):
                     opened.members.clear()  # tarfile keeps all that it has seen, which is much for millions
                     name = self._name(member.name)
                     if member.isreg() and is_picture(name):
-                        yield File(name, self._bytes(opened, member))
+                        yield File(name, member.size, self._bytes(opened, member))
             if tail.exhausted:
                 raise tarfile.ReadError("it has no end-of-archive mark")
 

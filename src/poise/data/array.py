@@ -2,11 +2,11 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from poise.data.density import Mixture
 from poise.data.labels import by_value
 from poise.data.parallel import Progress, each, in_order
 from poise.data.picture import MODES, check_size, default_size, fit
+from poise.data.scaling import Kind
 from poise.errors import DataError
 
 __all__ = ["SUFFIXES", "ArrayFile", "Levels", "as_pictures", "from_array", "levels", "refuse_size"]
@@ -28,6 +29,7 @@ SUFFIXES = (".npy", ".npz")
 _SAMPLES = ("images", "data", "x", "arr_0")
 _LABELS = ("labels", "y")
 _BLOCK_BYTES = 1 << 24
+_LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
 
@@ -139,7 +141,7 @@ def from_array(
     check_size(size)
     _check_rank(array, source)
     indices, classes = (None, ()) if labels is None else by_value(labels, len(array), source)
-    kind: Literal["images", "vectors"] = "vectors" if array.ndim == 2 else "images"
+    kind: Kind = "vectors" if array.ndim == 2 else "images"
     center = scale = None
     out: NDArray[Any]
     if kind == "vectors":
@@ -211,14 +213,12 @@ class ArrayFile:
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """The samples, and the labels if there are any."""
         try:
-            opened = np.load(self._path, mmap_mode="r", allow_pickle=False)
-            if isinstance(opened, np.ndarray):
-                samples, labels = opened, None
-            else:
-                with opened:
-                    name = self._name_of_samples(opened.files)
-                    samples = opened[name]
-                    labels = next((opened[key] for key in _LABELS if key in opened.files and key != name), None)
+            with self._path.open("rb") as file:
+                if file.read(4) == b"PK\x03\x04":
+                    file.seek(0)
+                    samples, labels = self._unpacked(np.load(file, allow_pickle=False))
+                else:
+                    samples, labels = np.load(self._path, mmap_mode="r", allow_pickle=False), None
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             if isinstance(error, DataError):
                 raise
@@ -231,13 +231,13 @@ class ArrayFile:
             refuse_size(self._size, self.source)
         return samples, labels
 
-    def _name_of_samples(self, names: list[str]) -> str:
-        for name in _SAMPLES:
-            if name in names:
-                return name
+    def _unpacked(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        names = list(arrays)
+        labels = next((arrays[name] for name in _LABELS if name in names), None)
         others = [name for name in names if name not in _LABELS]
-        if len(others) == 1:
-            return others[0]
+        for name in (*_SAMPLES, *(others if len(others) == 1 else ())):
+            if name in names:
+                return arrays[name], labels
         raise DataError(
             f"{self.source}: it holds the arrays {', '.join(names) or '(none)'}, and which are the samples is open; "
             f"name them {', '.join(_SAMPLES[:-1])} or {_SAMPLES[-1]}, or save them alone"
@@ -280,7 +280,7 @@ def _prepare(pictures: NDArray[Any], out: NDArray[np.uint8], source: str, progre
         if scaled.shape[1:] == out.shape[1:]:
             out[start : start + len(block)] = scaled
             continue
-        for index, fitted in enumerate(in_order(work, scaled)):
+        for index, fitted in enumerate(in_order(work, scaled, _is_light)):
             out[start + index] = fitted
 
 
@@ -290,6 +290,10 @@ def _to_levels(block: NDArray[Any], scaling: Levels) -> NDArray[np.uint8]:
     values = block.astype(np.float32) * np.float32(scaling.factor) + np.float32(scaling.offset)
     quantized: NDArray[np.uint8] = np.rint(values).clip(0, 255).astype(np.uint8)
     return quantized
+
+
+def _is_light(pixels: NDArray[np.uint8]) -> bool:
+    return pixels.size < _LIGHT_PIXELS
 
 
 def _fitted(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from poise.data.dataset import Data
+from poise.data.scaling import Kind
 from poise.errors import DataError
 
 __all__ = ["Cache", "Record", "Source", "cache_directory", "digest", "new_array"]
@@ -27,7 +28,7 @@ FORMAT = 1
 class Record:
     """What belongs to a prepared array besides the array; see :class:`poise.data.Data` for the fields."""
 
-    kind: Literal["images", "vectors"]
+    kind: Kind
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()

@@ -1,24 +1,21 @@
 """Data that is ready to be trained on: one array, and the way from its units to the network's and back."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from poise.data.density import Mixture
-from poise.errors import ShapeError
+from poise.data.scaling import Kind, Scaling
 
 __all__ = ["Data"]
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    r"""Samples in memory or in a read-only memory map, and how to turn them into tensors and back.
-
-    Pictures become :math:`x / 127.5 - 1 \in [-1, 1]`; vectors are standardized, :math:`(x - \mu) / \sigma`, column by
-    column.
+    """Samples in memory or in a read-only memory map, and how to turn them into tensors and back.
 
     Attributes:
         source: what the person gave: ``"digits"``, a path.
@@ -34,7 +31,7 @@ class Data:
     """
 
     source: str
-    kind: Literal["images", "vectors"]
+    kind: Kind
     array: NDArray[Any]
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
@@ -59,41 +56,15 @@ class Data:
         _, height, width, channels = self.array.shape
         return (channels, height, width)
 
+    @property
+    def scaling(self) -> Scaling:
+        """The way from the data's units to the networks' and back."""
+        return Scaling(self.kind, self.shape, self.center, self.scale)
+
     def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
-        """The samples at ``indices``, as the networks see them.
-
-        Args:
-            indices: which samples, ``(n,)``, integers in [0, len).
-
-        Returns:
-            float32 on the CPU: pictures ``(n, c, h, w)`` in [-1, 1] in channels-last memory, or standardized vectors
-            ``(n, d)``.
-        """
-        rows = np.asarray(self.array[indices])  # indexing by an array copies, so the caller may write to the result
-        if self.center is not None and self.scale is not None:
-            return torch.from_numpy((rows - self.center) / self.scale)
-        return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
+        """The samples at ``indices`` ``(n,)`` as the networks see them: see :meth:`Scaling.tensor`."""
+        return self.scaling.tensor(np.asarray(self.array[indices]))  # indexing by an array copies
 
     def restore(self, samples: torch.Tensor) -> NDArray[Any]:
-        """The inverse of :meth:`tensor`, for samples that a generator made.
-
-        Args:
-            samples: ``(n, c, h, w)`` or ``(n, d)``, any floating type, any device.
-
-        Returns:
-            Pictures, uint8 ``(n, h, w, c)``, rounded and clipped; or vectors, float32 ``(n, d)``, in the data's units.
-
-        Raises:
-            ShapeError: when the samples do not have the shape of this data.
-        """
-        if tuple(samples.shape[1:]) != self.shape:
-            raise ShapeError(
-                f"samples have shape {tuple(samples.shape)}; {self.source} needs "
-                f"(n, {', '.join(map(str, self.shape))}): build the generator for this data"
-            )
-        values = samples.detach().to("cpu", torch.float32)
-        if self.center is not None and self.scale is not None:
-            vectors: NDArray[np.float32] = values.numpy() * self.scale + self.center
-            return vectors
-        levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).contiguous().numpy()
+        """Samples that a generator made, in the data's units: see :meth:`Scaling.restore`."""
+        return self.scaling.restore(samples)

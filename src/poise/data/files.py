@@ -22,10 +22,12 @@ class File(NamedTuple):
 
     Attributes:
         name: its path relative to the root, with ``/`` between its parts.
+        size: its bytes.
         read: gives its bytes; raises OSError or UnreadableError. Safe to call in any thread, soon after it was yielded.
     """
 
     name: str
+    size: int
     read: Callable[[], bytes]
 
 
@@ -79,7 +81,7 @@ def refuse_large(size: int) -> None:
 
 
 class _Found(NamedTuple):
-    path: Path
+    path: str
     size: int
     mtime_ns: int
 
@@ -115,7 +117,7 @@ class Folder:
     def read(self) -> Iterator[File]:
         """The pictures, sorted by relative path."""
         for name, found in self._found.items():
-            yield File(name, partial(_read, found))
+            yield File(name, found.size, partial(_read, found))
 
     @cached_property
     def _found(self) -> dict[str, _Found]:
@@ -129,7 +131,7 @@ class Folder:
 
 def _read(found: _Found) -> bytes:
     refuse_large(found.size)
-    return found.path.read_bytes()
+    return Path(found.path).read_bytes()
 
 
 def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, _Found]]:
@@ -144,10 +146,10 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
                 status = entry.stat()
             except OSError:  # a link to nowhere: reading it will say so
                 if is_picture(name):
-                    yield name, _Found(Path(entry.path), 0, 0)
+                    yield name, _Found(entry.path, 0, 0)
                 continue
             if stat.S_ISDIR(status.st_mode):
                 if not entry.name.startswith(".") and entry.name != "__MACOSX":
                     yield from _walk(Path(entry.path), f"{name}/", (*above, here))
             elif stat.S_ISREG(status.st_mode) and is_picture(name):
-                yield name, _Found(Path(entry.path), status.st_size, status.st_mtime_ns)
+                yield name, _Found(entry.path, status.st_size, status.st_mtime_ns)

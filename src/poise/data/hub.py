@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from poise.data.files import File
 from poise.data.labels import Labels
+from poise.data.picture import UnreadableError
 from poise.errors import DataError, MissingExtraError
 
 __all__ = ["PREFIX", "Hub"]
@@ -72,7 +72,9 @@ class Hub:
     def read(self) -> Iterator[File]:
         """The images in the order of their rows."""
         for index, row in enumerate(self._images):
-            yield File(f"row {index:09}", partial(_read, row[self._column]))
+            image = row[self._column] or {}
+            content, path = image.get("bytes"), image.get("path")
+            yield File(f"row {index:09}", len(content or b""), partial(_read, content, path))
 
     def labels(self, names: Sequence[str]) -> Labels:
         """The values of the class column."""
@@ -82,7 +84,9 @@ class Hub:
         return labels[[int(name.removeprefix("row ")) for name in names]], classes
 
 
-def _read(image: dict[str, Any] | None) -> bytes:
-    if image is None:
-        raise OSError("the row holds no image")
-    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+def _read(content: bytes | None, path: str | None) -> bytes:
+    if content is not None:
+        return content
+    if path is None:
+        raise UnreadableError("the row holds no image")
+    return Path(path).read_bytes()

@@ -15,19 +15,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Iterable[T], light: Callable[[T], bool]) -> Iterator[R]:
     """The results of ``work`` on each item, in order, computed on all cores.
 
     Only a few items more than there are cores are under way at once, so memory stays bounded. Threads suffice: reading,
     hashing and Pillow's decoders release Python's lock.
+
+    Args:
+        work: what to do with an item.
+        items: the items; they are taken one by one as there is room.
+        light: says of an item that handing it to another thread would cost more than to do it here.
     """
     workers = os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > 4 * workers:
+            if light(item):
+                pending.append(Future())
+                pending[-1].set_result(work(item))
+            else:
+                pending.append(pool.submit(work, item))
+            while pending and (len(pending) > 4 * workers or pending[0].done()):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -41,7 +41,7 @@ class Scaling:
             float32 on the CPU: pictures ``(n, c, h, w)`` in [-1, 1] in channels-last memory, or standardized vectors
             ``(n, d)``.
         """
-        if self.kind == "vectors":
+        if self.center is not None and self.scale is not None:
             return torch.from_numpy((rows - self.center) / self.scale)
         return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
 
@@ -59,11 +59,11 @@ class Scaling:
         """
         if tuple(samples.shape[1:]) != self.shape:
             raise ShapeError(
-                f"samples have shape {tuple(samples.shape)}; the data needs (n, {', '.join(map(str, self.shape))}): build "
-                "the generator for this data"
+                f"samples have shape {tuple(samples.shape)}; the data needs (n, {', '.join(map(str, self.shape))}): "
+                "build the generator for this data"
             )
         values = samples.detach().to("cpu", torch.float32)
-        if self.kind == "vectors":
+        if self.center is not None and self.scale is not None:
             vectors: NDArray[np.float32] = values.numpy() * self.scale + self.center
             return vectors
         levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

@@ -77,7 +77,7 @@ def _prepared(source: str | Path, size: int | None, progress: Progress | None) -
     if isinstance(source, str) and source.startswith(PREFIX):
         return Pictures(Hub(source.removeprefix(PREFIX)), size, progress)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if path.is_dir() and source != "":
         return Pictures(Folder(path), size, progress)
     known = [make for suffixes, make in _FILES if path.name.lower().endswith(suffixes)]
     if path.is_file():

@@ -21,15 +21,17 @@ Norm = Literal["batch", "none"]
 CHANNELS = (1, 3, 4)
 
 
-def _stages(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
-    """Image channels, and the width of every stage from the full-size side down to 4 x 4: ``w, 2w, 4w, ...``."""
+def _stages(shape: Sequence[int], width: int) -> tuple[int, int, list[int]]:
+    """Image channels, the side of the smallest stage, and the width of every stage from the largest down to it."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128) or shape[0] not in CHANNELS:
         raise ShapeError(
             f"dcgan makes images of 1, 3 or 4 channels and a side of 8, 16, 32, 64 or 128, not shape {tuple(shape)}; "
             "give --size, or take generator=mlp discriminator=mlp"
         )
-    count = (shape[1] // 4).bit_length() - 1
-    return shape[0], [width << i for i in range(count)]
+    # The paper's smallest stage is 4 x 4; an image of 8 x 8 would have no second stage above it.
+    smallest = 4 if shape[1] > 8 else 2
+    count = (shape[1] // smallest).bit_length() - 1
+    return shape[0], smallest, [width << i for i in range(count)]
 
 
 def _block(convolution: nn.Module, channels: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:
@@ -48,12 +50,12 @@ def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Nor
     Raises:
         ShapeError: when the shape is none that DCGAN makes.
     """
-    channels, widths = _stages(shape, width)
+    channels, smallest, widths = _stages(shape, width)
     widths.reverse()
     bias = norm == "none"
     layers: list[nn.Module] = [
         nn.Unflatten(1, (z_dim, 1, 1)),
-        *_block(nn.ConvTranspose2d(z_dim, widths[0], 4, bias=bias), widths[0], norm, nn.ReLU()),
+        *_block(nn.ConvTranspose2d(z_dim, widths[0], smallest, bias=bias), widths[0], norm, nn.ReLU()),
     ]
     for inputs, outputs in pairwise(widths):
         up = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
@@ -75,11 +77,11 @@ def dcgan_discriminator(shape: Sequence[int], width: int = 64, norm: Norm = "bat
     Raises:
         ShapeError: when the shape is none that DCGAN takes.
     """
-    channels, widths = _stages(shape, width)
+    channels, smallest, widths = _stages(shape, width)
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for inputs, outputs in pairwise(widths):
         down = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=norm == "none")
         layers += _block(down, outputs, norm, nn.LeakyReLU(0.2))
-    network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4), nn.Flatten())
+    network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, smallest), nn.Flatten())
     normal_(network)
     return network

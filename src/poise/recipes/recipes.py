@@ -14,6 +14,10 @@ __all__ = ["DEFAULT", "RECIPES", "Recipe", "chosen_size", "resolve"]
 Recipe = Callable[[Data], Config]
 
 
+# Images are shown so often, within limits.
+_EPOCHS = 200
+
+
 def _config(data: Data, *, norm: str = "batch", **settings: Any) -> Config:
     """What all recipes share: networks and length as fit the data, then ``settings``."""
     if data.kind == "vectors":
@@ -21,7 +25,7 @@ def _config(data: Data, *, norm: str = "batch", **settings: Any) -> Config:
         fitting: dict[str, Any] = {"z_dim": 8, "batch": 256, "kimg": 2500.0}
     else:
         networks = {"generator": Part(class_="dcgan"), "discriminator": Part(class_="dcgan", norm=norm)}
-        fitting = {"z_dim": 64, "batch": 64, "kimg": 1000.0}
+        fitting = {"z_dim": 64, "batch": 64, "kimg": float(min(max(_EPOCHS * len(data) // 1000, 400), 5000))}
     fitting["batch"] = min(fitting["batch"], len(data))
     size = data.shape[-1] if data.kind == "images" else None
     return Config(data=data.source, size=size, **(networks | fitting | settings))
