@@ -1,9 +1,9 @@
 """What a step of poise costs over the bare PyTorch calls that it makes.
 
 Two trainings of the same networks on the same batches run in turns in one process: ``Trainer.step``, and a loop written
-out by hand that makes the same PyTorch calls (forward passes, losses, logged means, gradients and their norms, fused Adam,
-the moving average) and nothing else. Both reach the same losses, which is checked. The networks are so small that Python is
-most of the time. Prints microseconds a step as medians over rounds, and their difference.
+out by hand that makes the same PyTorch calls (forward passes, losses, logged means, gradients and their norms, fused
+Adam, the moving average) and nothing else. Both reach the same losses, which is checked. The networks are so small
+that Python is most of the time. Prints microseconds a step as medians over rounds, and their difference.
 
     python benchmarks/overhead.py [--rounds 60] [--json overhead.json]
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from math import isfinite
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ def measure(penalized: bool, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--json")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = {name: measure(name == "with r1", arguments.rounds) for name in ("alternating", "with r1")}
@@ -132,8 +133,7 @@ def main() -> None:
         print(f"{name:<14}{row['bare_us']:>10.0f}{row['poise_us']:>10.0f}{row['added_us']:>10.0f}")
     if arguments.json:
         about = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.processor()}
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"about": about, "microseconds": results}, file, indent=2)
+        arguments.json.write_text(json.dumps({"about": about, "microseconds": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -160,7 +160,11 @@ def test_json_result_alone_on_standard_output(poise: Any) -> None:
     assert json.loads(done.stdout)["state"] == "finished"
     assert "Finished at step 4" in done.stderr
     assert json.loads(poise("sample", "r", "-n", "2", "--out", "o", "--json").stdout)["count"] == 2
-    assert {it["name"] for it in json.loads(poise("recipes", "--json").stdout)} >= {"relativistic", "vanilla", "wgan-gp"}
+    assert {it["name"] for it in json.loads(poise("recipes", "--json").stdout)} >= {
+        "relativistic",
+        "vanilla",
+        "wgan-gp",
+    }
 
 
 @pytest.mark.parametrize("recipe", ["relativistic", "vanilla", "wgan-gp"])

@@ -23,7 +23,9 @@ def trainer(*assignments: str, **fields: Any) -> Any:
 
 
 def test_text_round_trip(tmp_path: Any) -> None:
-    one = config("g_optimizer.lr=1e-5", "penalties.r1=0.25", "ema.ramp_up=null", "balance.d_steps=5", "balance.class=alternating")
+    one = config(
+        "g_optimizer.lr=1e-5", "penalties.r1=0.25", "ema.ramp_up=null", "balance.d_steps=5", "balance.class=alternating"
+    )
     path = tmp_path / "config.yaml"
     path.write_text(dump(one))
     assert parse(parse_file(path)) == one

@@ -64,7 +64,9 @@ def test_zero_half_life_follows_at_once() -> None:
     assert torch.equal(average.weight, module.weight)
 
 
-@pytest.mark.parametrize(("options", "words"), [({"half_life_kimg": -1}, "half_life_kimg is -1"), ({"ramp_up": 0}, "none")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"half_life_kimg": -1}, "half_life_kimg is -1"), ({"ramp_up": 0}, "none")]
+)
 def test_out_of_range(options: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Ema(**options)

@@ -118,11 +118,13 @@ def test_a_state_without_its_record_is_no_checkpoint(tmp_path: Path) -> None:
 # The directory.
 
 
-@pytest.mark.parametrize("content", [{"notes.txt": "mine"}, {"config.yaml": "lr: 1\n"}, {"log.jsonl": "", "config.yaml": "a: 1"}])
+@pytest.mark.parametrize(
+    "content", [{"notes.txt": "mine"}, {"config.yaml": "lr: 1\n"}, {"log.jsonl": "", "config.yaml": "a: 1"}]
+)
 def test_a_directory_of_another_program_is_refused_and_not_touched(tmp_path: Path, content: dict[str, str]) -> None:
     for name, text in content.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(RunError, match="is not a run of poise.*nothing in it was touched; give another directory"):
+    with pytest.raises(RunError, match=r"is not a run of poise.*nothing in it was touched; give another directory"):
         Run(tmp_path).prepare()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == content
 

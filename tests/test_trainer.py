@@ -86,7 +86,9 @@ def test_generator_descends_its_loss_and_nothing_else() -> None:
     for (name, _), gradient in zip(trainer.generator.named_parameters(), gradients, strict=True):
         torch.testing.assert_close(trainer.generator.state_dict()[name], before[f"g.{name}"] - 0.1 * gradient)
     assert all(w.grad is None for w in trainer.discriminator.parameters())
-    assert_same({k: v for k, v in weights(trainer).items() if k[0] == "d"}, {k: v for k, v in before.items() if k[0] == "d"})
+    assert_same(
+        {k: v for k, v in weights(trainer).items() if k[0] == "d"}, {k: v for k, v in before.items() if k[0] == "d"}
+    )
     torch.testing.assert_close(numbers["g_loss"], loss.detach())
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
     torch.testing.assert_close(numbers["g_grad_norm"], norm)
@@ -202,7 +204,9 @@ def test_every_loss_penalty_and_policy_trains(name: str) -> None:
 def test_patch_logits() -> None:
     patches = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 3, 1, 1))
     penalties = {name: Weighted(PENALTIES[name], 1.0) for name in ("r1", "wgan_gp")}
-    trainer = Trainer(dcgan_generator(4, (1, 8, 8), 4), patches, z_dim=4, penalties=penalties, fabric=make_fabric("cpu"))
+    trainer = Trainer(
+        dcgan_generator(4, (1, 8, 8), 4), patches, z_dim=4, penalties=penalties, fabric=make_fabric("cpu")
+    )
     trainer.step(torch.randn(4, 1, 8, 8))
     assert trainer.steps == 1
 
@@ -250,7 +254,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(bad: float) -> None:
     trainer = make()
     trainer.fit(points(), steps=3, batch=32)
     before = weights(trainer)
-    with pytest.raises(NonFiniteError, match=r"step 3: the discriminator's loss is not finite \(loss (nan|inf).*no weight"):
+    with pytest.raises(
+        NonFiniteError, match=r"step 3: the discriminator's loss is not finite \(loss (nan|inf).*no weight"
+    ):
         trainer.step(torch.full((8, 2), bad))
     assert_same(weights(trainer), before)
 
@@ -275,7 +281,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update() -> None:
 
     trainer = Trainer(Generator(), mlp_discriminator((2,)), z_dim=4, fabric=make_fabric("cpu"))
     before = trainer.generator.layer.weight.clone()
-    with pytest.raises(NonFiniteError, match="the generator's gradient is not finite.*Lower g_optimizer.lr"):
+    with pytest.raises(NonFiniteError, match=r"the generator's gradient is not finite.*Lower g_optimizer.lr"):
         trainer.step(points(8))
     assert torch.equal(trainer.generator.layer.weight, before)
 
@@ -305,7 +311,11 @@ def test_an_optimizer_that_cannot_skip_is_checked_at_once() -> None:
     [
         (lambda: make(z_dim=None).step(points(8)), ConfigError, r"give Trainer\(..., z_dim=...\)"),
         (lambda: make().step(torch.randn(8, 3)), ShapeError, r"makes samples of shape \(2,\), the data has \(3,\)"),
-        (lambda: make(loss=LOSSES["relativistic"]).generator_step(torch.randn(8, 4)), ConfigError, "give it real samples"),
+        (
+            lambda: make(loss=LOSSES["relativistic"]).generator_step(torch.randn(8, 4)),
+            ConfigError,
+            "give it real samples",
+        ),
         (lambda: make().fit(points()), ConfigError, "give steps=... or kimg=..."),
         (lambda: make(penalties={"r1": Weighted(PENALTIES["r1"], -1.0)}), ConfigError, "penalties.r1.weight is -1.0"),
         (lambda: make(penalties={"r1": Weighted(PENALTIES["r1"], 1.0, 0)}), ConfigError, "penalties.r1.every is 0"),

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from poise import balance, config, data, ema, errors, hooks, losses, metrics, models, penalties, recipes, runs
-    from poise.session import train
+    from poise import (
+        balance,
+        config,
+        data,
+        ema,
+        errors,
+        hooks,
+        losses,
+        metrics,
+        models,
+        penalties,
+        recipes,
+        runs,
+        session,
+    )
     from poise.trainer import Trainer
 
 _MODULES = (
@@ -27,8 +40,9 @@ _MODULES = (
     "penalties",
     "recipes",
     "runs",
+    "session",
 )
-_NAMES = {"Trainer": "trainer", "train": "session"}
+_NAMES = {"Trainer": "trainer"}
 
 __all__ = [
     "Trainer",
@@ -44,7 +58,7 @@ __all__ = [
     "penalties",
     "recipes",
     "runs",
-    "train",
+    "session",
 ]
 
 

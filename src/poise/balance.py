@@ -72,7 +72,7 @@ class Alternating(Balance):
         self.g_steps: Final = _count("g_steps", g_steps, 1)
         self.pretrain_d: Final = _pretrain(pretrain_d)
 
-    def plan(self, step: int, signals: Mapping[str, float]) -> Plan:  # noqa: ARG002
+    def plan(self, step: int, signals: Mapping[str, float]) -> Plan:
         """D ``d_steps`` times, then G ``g_steps`` times, whatever the signals say."""
         if step < self.pretrain_d:
             return (("D",),)
@@ -94,7 +94,7 @@ class Simultaneous(Balance):
     def __init__(self, pretrain_d: int = 0) -> None:
         self.pretrain_d: Final = _pretrain(pretrain_d)
 
-    def plan(self, step: int, signals: Mapping[str, float]) -> Plan:  # noqa: ARG002
+    def plan(self, step: int, signals: Mapping[str, float]) -> Plan:
         """One phase of both, whatever the signals say."""
         return (("D",),) if step < self.pretrain_d else (("D", "G"),)
 

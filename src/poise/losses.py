@@ -4,9 +4,9 @@ Write :math:`a = D(x)` for the logits of real samples and :math:`b = D(G(z))` fo
 functions ``(real_logits, fake_logits) -> (n,)``: one value a sample, unreduced; the caller takes the mean. Both players
 minimize. Logits are never probabilities.
 
-Logits come one a sample, ``(n,)`` or ``(n, 1)``, or many (patches, ``(n, 1, h, w)``). Many are treated as the sources do:
-the loss is taken of every logit and averaged within its sample. Both arguments must have one shape, because ``(n, 1)``
-against ``(n,)`` would silently broadcast to ``(n, n)``.
+Logits come one a sample, ``(n,)`` or ``(n, 1)``, or many (patches, ``(n, 1, h, w)``). Many are treated as the sources
+do: the loss is taken of every logit and averaged within its sample. Both arguments must have one shape, because ``(n,
+1)`` against ``(n,)`` would silently broadcast to ``(n, n)``.
 """
 
 from collections.abc import Callable, Mapping

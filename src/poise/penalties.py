@@ -1,7 +1,8 @@
 r"""Penalties on the discriminator's input gradient: where it is taken, times what is done with it.
 
 A :class:`GradientPenalty` is a pair of pure functions. ``at(real, fake)`` gives the points :math:`\hat x`; with
-:math:`g_i = \nabla_{\hat x_i} D(\hat x_i)`, flattened to ``(n, d)``, ``of(g)`` gives the penalty of each sample, ``(n,)``.
+:math:`g_i = \nabla_{\hat x_i} D(\hat x_i)`, flattened to ``(n, d)``, ``of(g)`` gives the penalty of each sample,
+``(n,)``.
 """
 
 from collections.abc import Callable, Mapping
@@ -103,7 +104,8 @@ def _half_squared_norm(gradients: Tensor) -> Tensor:
 
 def _unit_norm(gradients: Tensor) -> Tensor:
     # vector_norm has the subgradient 0 at 0, where sqrt(sum(g^2)) would give NaN.
-    return (torch.linalg.vector_norm(gradients, dim=1) - 1).square()
+    norms: Tensor = torch.linalg.vector_norm(gradients, dim=1)
+    return (norms - 1).square()
 
 
 PENALTIES: Mapping[str, GradientPenalty] = MappingProxyType(

@@ -39,4 +39,3 @@ def track(what: str, stream: Console) -> Any:
             yield from bar.track(items, total=total, description=what)
 
     return progress
-

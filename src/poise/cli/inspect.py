@@ -90,7 +90,7 @@ def _table(rows: Sequence[Sequence[str]], right: Collection[str]) -> Iterator[st
 
 
 def show(
-    run: str = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
+    run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Show one run: how far it is, its last numbers, checkpoints, events and settings."""

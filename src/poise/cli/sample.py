@@ -9,11 +9,11 @@ __all__ = ["sample"]
 
 
 def sample(
-    run: str = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
+    run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
     n: int = typer.Option(64, "-n", "--count", min=1, help="How many samples."),
     seed: int = typer.Option(0, min=0, help="Of the latents: the same seed gives the same samples."),
-    grid: Path = typer.Option(None, help="Write one picture of all samples here.", show_default=False),
-    out: Path = typer.Option(
+    grid: Path | None = typer.Option(None, help="Write one picture of all samples here.", show_default=False),
+    out: Path | None = typer.Option(
         None, help="Write single PNGs, or one samples.npy for vectors, into this directory.", show_default=False
     ),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
@@ -49,4 +49,6 @@ def sample(
         return
     kept = "best" if sampler.checkpoint.best else "last"
     where = str(written[0]) if len(written) == 1 else f"{out} ({len(written)} files)"
-    typer.echo(f"{n} samples of {target.name}, {kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}: {where}")
+    typer.echo(
+        f"{n} samples of {target.name}, {kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}: {where}"
+    )

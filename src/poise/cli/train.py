@@ -23,23 +23,25 @@ def train(
     data: str = typer.Argument(
         ..., help="digits, ring8 or grid25; a folder, .zip or .tar of images; an .npy or .npz array; or hf:owner/name."
     ),
-    recipe: str = typer.Option(
+    recipe: str | None = typer.Option(
         None, help="A recipe's name ('poise recipes' lists them) or a YAML file of settings.", show_default=False
     ),
-    run: str = typer.Option(
+    run: str | None = typer.Option(
         None, help="The run directory, or a name under runs/. Left out, the settings name it.", show_default=False
     ),
     assignments: list[str] = typer.Option(
         [], "--set", metavar="A.B=C", help="Change one setting, such as g_optimizer.lr=1e-4; may be repeated."
     ),
-    size: int = typer.Option(None, help="Side of the images in pixels, a power of two.", show_default=False),
-    steps: int = typer.Option(None, min=1, help="Train until so many steps are done.", show_default=False),
-    kimg: float = typer.Option(None, help="Train until so many thousand real images were shown.", show_default=False),
-    batch: int = typer.Option(None, min=1, help="Real images a batch.", show_default=False),
-    seed: int = typer.Option(None, min=0, help="Of all randomness; 0 unless the recipe says otherwise.", show_default=False),
-    flip: bool = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
+    size: int | None = typer.Option(None, help="Side of the images in pixels, a power of two.", show_default=False),
+    steps: int | None = typer.Option(None, min=1, help="Train until so many steps are done.", show_default=False),
+    kimg: float | None = typer.Option(None, help="Train until so many thousand images were shown.", show_default=False),
+    batch: int | None = typer.Option(None, min=1, help="Real images a batch.", show_default=False),
+    seed: int | None = typer.Option(
+        None, min=0, help="Of all randomness; 0 unless the recipe says otherwise.", show_default=False
+    ),
+    flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
-    max_seconds: float = typer.Option(None, help="End cleanly after so many seconds of training.", show_default=False),
+    max_seconds: float | None = typer.Option(None, help="End cleanly after so many seconds.", show_default=False),
     allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the whole config and train nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON; progress goes to standard error."),
@@ -108,13 +110,14 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
     elif not outcome.trained_steps:
         further = f"--steps {2 * trainer.steps}" if config.steps else f"--kimg {2 * (config.kimg or 0):g}"
         stream.print(
-            f"Run {run.name} is finished already, at step {trainer.steps:,}. For a longer one: {further}; for another one: "
-            "--seed or --run"
+            f"Run {run.name} is finished already, at step {trainer.steps:,}. For a longer one: {further}; for "
+            "another one: --seed or --run"
         )
     else:
         speed = f"{outcome.trained_images / max(outcome.seconds, 1e-9):,.0f} img/s"
         stream.print(
-            f"Finished at step {trainer.steps:,}, {trainer.nimg / 1000:,.1f} kimg, in {duration(outcome.seconds)} ({speed})"
+            f"Finished at step {trainer.steps:,}, {trainer.nimg / 1000:,.1f} kimg, "
+            f"in {duration(outcome.seconds)} ({speed})"
         )
     pictures = sorted(run.samples.glob("*.png"))
     if pictures:
@@ -122,7 +125,9 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
     best = run.checkpoints.best()
     if best is not None and best.best is not None:
         stream.print(f"  best     step {best.step:,} ({best.best['metric']} {best.best['value']:.4g})")
-    stream.print(f"  next     poise sample {run.name if run.path.parent == RUNS else run.path} -n 64 --grid samples.png")
+    stream.print(
+        f"  next     poise sample {run.name if run.path.parent == RUNS else run.path} -n 64 --grid samples.png"
+    )
 
 
 def _facts(outcome: "Outcome") -> dict[str, Any]:

@@ -93,14 +93,13 @@ def _named(path: str, part: Part, table: Mapping[str, Callable[..., T]], **given
 
 def _call(make: Callable[..., T], options: Mapping[str, Any]) -> T:
     """Call a function or class with its arguments converted to and checked against its annotations."""
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))
     if not inspect.isclass(make):
-        return validate_call(make, config=_ANY_TYPES)(**options)
-    instance: T = make.__new__(make)
-    validate_call(make.__init__, config=_ANY_TYPES)(instance, **options)
-    return instance
-
-
-_ANY_TYPES = ConfigDict(arbitrary_types_allowed=True)
+        return checked(make)(**options)
+    instance: Any = make.__new__(make)
+    checked(make.__init__)(instance, **options)
+    made: T = instance
+    return made
 
 
 def _require_known(path: str, name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -110,7 +109,7 @@ def _require_known(path: str, name: str, options: Mapping[str, Any], known: Sequ
 
 
 def _optimizer(path: str, settings: OptimizerConfig) -> Callable[..., torch.optim.Optimizer]:
-    classes = {
+    classes: dict[str, Callable[..., torch.optim.Optimizer]] = {
         name: value
         for name, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
@@ -120,7 +119,11 @@ def _optimizer(path: str, settings: OptimizerConfig) -> Callable[..., torch.opti
         raise ConfigError(f"{path}.class: torch.optim has no '{name}' {nearest(name, classes)}")
     known = [parameter for parameter in inspect.signature(classes[name]).parameters if parameter != "params"]
     _require_known(path, name, settings.options, known)
-    fused = {"fused": True} if "fused" in known and not {"fused", "foreach", "differentiable"} & set(settings.options) else {}
+    fused = (
+        {"fused": True}
+        if "fused" in known and not {"fused", "foreach", "differentiable"} & set(settings.options)
+        else {}
+    )
     make = partial(classes[name], **{**fused, **settings.options})
     try:
         make([nn.Parameter(torch.zeros(1))])

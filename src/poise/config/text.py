@@ -64,7 +64,7 @@ def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
     Raises:
         ConfigError: when an assignment has no ``=`` or its value is not YAML.
     """
-    result = _copy(fields)
+    result: dict[str, Any] = _copy(fields)
     # Classes first, so that options given in any order are those of the new class.
     for assignment in sorted(assignments, key=lambda it: not it.partition("=")[0].strip().endswith(".class")):
         path, equals, value = assignment.partition("=")

@@ -2,11 +2,11 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from poise.data.density import Mixture
 from poise.data.labels import by_value
 from poise.data.parallel import Progress, each, in_order
 from poise.data.picture import MODES, check_size, default_size, fit
-from poise.data.scaling import Kind
 from poise.errors import DataError
 
 __all__ = ["SUFFIXES", "ArrayFile", "Levels", "as_pictures", "from_array", "levels", "refuse_size"]
@@ -32,6 +31,8 @@ _BLOCK_BYTES = 1 << 24
 _LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
+
+Array = TypeVar("Array", bound=NDArray[Any])
 
 
 class Levels(NamedTuple):
@@ -98,7 +99,8 @@ def levels(pictures: NDArray[Any], source: str) -> Levels:
         return Levels(255, 0)
     if kind.kind == "f" and low >= -1 - _SLACK and high <= 1 + _SLACK:
         return Levels(127.5, 127.5)
-    if low >= 0 and high <= 255:
+    # Floats that hardly exceed 1 are more likely meant for [0, 1], and taken for [0, 255] all would be black.
+    if low >= 0 and high <= 255 and (kind.kind != "f" or high >= 2):
         return Levels(1, 0)
     raise DataError(
         f"{source}: the pixels are {kind} from {low:g} to {high:g}; allowed are uint8, uint16, bool, integers in "
@@ -140,23 +142,25 @@ def from_array(
     """
     check_size(size)
     _check_rank(array, source)
-    indices, classes = (None, ()) if labels is None else by_value(labels, len(array), source)
-    kind: Kind = "vectors" if array.ndim == 2 else "images"
-    center = scale = None
-    out: NDArray[Any]
-    if kind == "vectors":
-        refuse_size(size, source)
-        out = np.empty(array.shape, np.float32)
-        center, scale = _standardize(array, out, source, progress)
-    else:
-        pictures = as_pictures(array, source)
-        out = np.empty(_prepared_shape(pictures, size), np.uint8)
-        _prepare(pictures, out, source, progress)
+    out, record = _prepared(array, size, labels, np.empty, source, progress)
     out.setflags(write=False)
     fingerprint = digest(
-        f"{FORMAT} {kind} {out.shape}", out.data.cast("B"), "" if indices is None else indices.tobytes()
+        f"{FORMAT} {record.kind} {out.shape}",
+        out.data.cast("B"),
+        "" if record.labels is None else record.labels.astype("<i8").tobytes(),
+        *record.classes,
     )
-    return Data(source, kind, out, indices, classes, fingerprint, (), center, scale, density)
+    return Data(
+        source=source,
+        kind=record.kind,
+        array=out,
+        labels=record.labels,
+        classes=record.classes,
+        fingerprint=fingerprint,
+        center=record.center,
+        scale=record.scale,
+        density=density,
+    )
 
 
 class ArrayFile:
@@ -196,18 +200,10 @@ class ArrayFile:
 
     def write(self, array: Path) -> Record:
         """Convert the samples."""
-        samples, values = self._arrays
-        labels, classes = (None, ()) if values is None else by_value(values, len(samples), self.source)
-        if samples.ndim == 2:
-            out = new_array(array, samples.shape, np.float32)
-            center, scale = _standardize(samples, out, self.source, self._progress)
-            out.flush()
-            return Record("vectors", labels, classes, center=center, scale=scale)
-        pictures = as_pictures(samples, self.source)
-        out = new_array(array, _prepared_shape(pictures, self._size), np.uint8)
-        _prepare(pictures, out, self.source, self._progress)
+        samples, labels = self._arrays
+        out, record = _prepared(samples, self._size, labels, partial(new_array, array), self.source, self._progress)
         out.flush()
-        return Record("images", labels, classes)
+        return record
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -271,7 +267,28 @@ def _prepared_shape(pictures: NDArray[Any], size: int | None) -> tuple[int, int,
     return count, side, side, channels
 
 
-def _prepare(pictures: NDArray[Any], out: NDArray[np.uint8], source: str, progress: Progress | None) -> None:
+def _prepared(
+    samples: NDArray[Any],
+    size: int | None,
+    labels: NDArray[Any] | None,
+    allocate: Callable[[tuple[int, ...], type[np.generic]], Array],
+    source: str,
+    progress: Progress | None,
+) -> tuple[Array, Record]:
+    """Convert samples into the array that ``allocate(shape, dtype)`` makes, and say all that belongs to it."""
+    indices, classes = (None, ()) if labels is None else by_value(labels, len(samples), source)
+    if samples.ndim == 2:
+        refuse_size(size, source)
+        out = allocate(samples.shape, np.float32)
+        center, scale = _standardize(samples, out, source, progress)
+        return out, Record("vectors", indices, classes, center=center, scale=scale)
+    pictures = as_pictures(samples, source)
+    out = allocate(_prepared_shape(pictures, size), np.uint8)
+    _convert(pictures, out, source, progress)
+    return out, Record("images", indices, classes)
+
+
+def _convert(pictures: NDArray[Any], out: NDArray[np.uint8], source: str, progress: Progress | None) -> None:
     """Scale pictures ``(n, h, w, c)`` to levels from 0 to 255, and crop and resize them, into ``out``."""
     scaling = levels(pictures, source)
     work = partial(_fitted, size=out.shape[1])

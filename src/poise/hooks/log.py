@@ -16,8 +16,8 @@ class Log(Hook):
 
     A row has ``step``, ``nimg``, ``seconds`` (of training, wall clock), the numbers, how often each player moved so far
     (``d_updates``, ``g_updates``), and ``img_per_s`` (real images a second of wall clock since the last tick, all costs
-    included). Where training ends between two ticks, a row marked ``partial`` says how far it came; going on replaces it,
-    so that the log of a run never depends on where it was interrupted.
+    included). Where training ends between two ticks, a row marked ``partial`` says how far it came; going on replaces
+    it, so that the log of a run never depends on where it was interrupted.
 
     Args:
         rows: the file.
@@ -34,8 +34,8 @@ class Log(Hook):
     def start(self, trainer: Trainer) -> None:
         """Go on from the last row that stands."""
         self._rows.keep_only(lambda row: not row.get("partial"))
-        last = next(reversed(read_rows(self._rows.path)), {"nimg": 0, "seconds": 0.0})
-        self._last = (last["nimg"], last["seconds"])
+        rows = read_rows(self._rows.path)
+        self._last = (rows[-1]["nimg"], rows[-1]["seconds"]) if rows else (0, 0.0)
 
     def after_step(self, trainer: Trainer) -> None:
         """Write a row at a tick."""

@@ -13,8 +13,8 @@ __all__ = ["Save"]
 class Save(Hook):
     """Saves a checkpoint from time to time and at the end.
 
-    When it saves has no influence on what is trained, so it goes by the clock: what a killed process loses is bounded in
-    seconds.
+    When it saves has no influence on what is trained, so it goes by the clock: what a killed process loses is bounded
+    in seconds.
 
     Args:
         checkpoints: where.

@@ -46,7 +46,7 @@ class Stops(Hook):
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._receive)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
             self.release()
             signal.raise_signal(number)

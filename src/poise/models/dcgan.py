@@ -1,8 +1,8 @@
 """DCGAN, for square images whose side is a power of two from 8 to 128.
 
 Source: Radford et al. 2015, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv 1511.06434, figure
-1 and section 3, whose 64 x 64 networks are taken with more or fewer stages. ``norm="none"`` leaves batch norm out, which
-gradient penalties want of a discriminator: it would make one sample's logit depend on the others.
+1 and section 3, whose 64 x 64 networks are taken with more or fewer stages. ``norm="none"`` leaves batch norm out,
+which gradient penalties want of a discriminator: it would make one sample's logit depend on the others.
 """
 
 from collections.abc import Sequence

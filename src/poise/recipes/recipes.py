@@ -71,9 +71,7 @@ def relativistic(data: Data) -> Config:
     )
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {"relativistic": relativistic, "vanilla": vanilla, "wgan-gp": wgan_gp}
-)
+RECIPES: Mapping[str, Recipe] = MappingProxyType({"relativistic": relativistic, "vanilla": vanilla, "wgan-gp": wgan_gp})
 """Every recipe by its name."""
 
 DEFAULT = "relativistic"
@@ -132,7 +130,7 @@ def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]
 def _require_fit(config: Config, data: Data) -> None:
     if config.batch > len(data):
         raise ConfigError(
-            f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --set batch={len(data)} or less"
+            f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --batch {len(data)} or less"
         )
     if config.flip and data.kind != "images":
         raise ConfigError(f"flip is for images; {data.source} holds vectors: leave flip out")

@@ -1,7 +1,7 @@
 """Run directories: everything about one training, in files that other programs can read.
 
-Files are written whole or not at all; rows of JSON lines are appended and may at worst lose their last one. This package
-imports no torch, so that what reads runs starts quickly and works without a GPU.
+Files are written whole or not at all; rows of JSON lines are appended and may at worst lose their last one. This
+package imports no torch, so that what reads runs starts quickly and works without a GPU.
 """
 
 from poise.runs.checkpoints import Checkpoint, Checkpoints

@@ -1,7 +1,7 @@
 """Checkpoint files: complete states, of which a damaged one is never taken for a good one.
 
-A checkpoint of step 1000 is two files: ``00001000.safetensors`` with the state, and ``00001000.json`` with its step, size
-and checksum, which is written last and so makes the checkpoint exist.
+A checkpoint of step 1000 is two files: ``00001000.safetensors`` with the state, and ``00001000.json`` with its step,
+size and checksum, which is written last and so makes the checkpoint exist.
 """
 
 import json

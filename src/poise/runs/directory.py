@@ -85,8 +85,8 @@ class Run:
             raise RunError(f"the run directory {self.path} cannot be made: {error.strerror}; {way_out}") from error
         if others and not self.exists():
             raise RunError(
-                f"{self.path} is not empty and is not a run of poise (it holds {', '.join(sorted(others)[:3])}); nothing "
-                f"in it was touched; {way_out}"
+                f"{self.path} is not empty and is not a run of poise (it holds {', '.join(sorted(others)[:3])}); "
+                f"nothing in it was touched; {way_out}"
             )
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise RunError(f"the run directory {self.path} is not writable; {way_out}")

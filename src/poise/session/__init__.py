@@ -1,4 +1,4 @@
-"""A session: one process training one run directory, from its settings to its last checkpoint; and its samples after."""
+"""A session: one process training one run directory, from its settings to its last checkpoint; and its samples."""
 
 from poise.session.naming import run_for
 from poise.session.pictures import write_picture, write_samples

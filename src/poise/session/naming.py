@@ -19,8 +19,8 @@ def run_for(config: Config, path: str | None = None, root: Path = RUNS) -> Run:
 
     Args:
         config: the settings, with the data's fingerprint.
-        path: a run directory, or the name of a run under ``root``; if none is given, the settings themselves name it, so
-            that the same settings find the same run again.
+        path: a run directory, or the name of a run under ``root``; if none is given, the settings themselves name it,
+            so that the same settings find the same run again.
         root: the directory of runs.
     """
     if path is not None:

@@ -41,10 +41,7 @@ def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: in
     kind, shape = sampler.scaling.kind, sampler.scaling.shape
     if not has_picture(kind, shape):
         raise ConfigError(f"vectors of {shape[0]} dimensions have no picture; write the numbers with --out DIR")
-    if kind == "images":
-        image = grid(samples)
-    else:
-        image = draw(load(sampler.config.data), samples, sampler.title)
+    image = grid(samples) if kind == "images" else draw(load(sampler.config.data), samples, sampler.title)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(image, path, sampler.text(seed))
     return path

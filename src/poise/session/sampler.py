@@ -57,8 +57,8 @@ class Sampler:
         checkpoints = self.run.checkpoints.all()
         if not checkpoints:
             raise RunError(
-                f"run {self.run.name} has no checkpoint yet; one is written every {self.config.checkpoint.every_seconds:g} "
-                "seconds of training and at its end"
+                f"run {self.run.name} has no checkpoint yet; one comes every "
+                f"{self.config.checkpoint.every_seconds:g} seconds of training and at its end"
             )
         best = self.run.checkpoints.best()
         for checkpoint in [*([best] if best else []), *reversed(checkpoints)]:
@@ -82,5 +82,5 @@ class Sampler:
     def restore(self, z: Tensor, batch: int = 256) -> np.ndarray:
         """Samples of the given latents ``(n, z_dim)``."""
         with self._fabric.autocast():
-            samples = [self._generator(chunk.to(self._fabric.device)).float().cpu() for chunk in z.split(batch)]
+            samples = [self._generator(chunk.to(self._fabric.device)).float().cpu() for chunk in torch.split(z, batch)]
         return self.scaling.restore(torch.cat(samples))

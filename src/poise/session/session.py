@@ -117,9 +117,7 @@ class Session:
             self.run.write_config(self._config_text())
             return
         if not self.run.config_path.exists():
-            raise RunError(
-                f"{self.run.path} has no config.yaml, so nobody can tell what it trains; give another directory with --run"
-            )
+            raise RunError(f"{self.run.path} has no config.yaml, so nobody can tell what it trains; give another --run")
         old = parse(parse_file(self.run.config_path), str(self.run.config_path))
         changes = differences(old, self.config, ignore=NOT_IDENTITY)
         status = self.run.status()
@@ -133,8 +131,8 @@ class Session:
             self._say(f"Settings changed: {'; '.join(changes)}")
         elif status is not None and status.state is State.FAILED:
             raise RunError(
-                f"run {self.run.name} failed ({status.reason}); the same settings would fail in the same way. Change some "
-                "with --set ... --allow-change, or give another --run"
+                f"run {self.run.name} failed ({status.reason}); the same settings would fail in the same way. "
+                "Change some with --set ... --allow-change, or give another --run"
             )
         self.run.write_config(self._config_text())
 
@@ -159,8 +157,8 @@ class Session:
         else:
             if checkpoints:
                 raise CheckpointError(
-                    f"run {self.run.name} has no good checkpoint left: {'; '.join(bad)}. Nothing was changed; start over "
-                    "with another --run, or put a good checkpoint back"
+                    f"run {self.run.name} has no good checkpoint left: {'; '.join(bad)}. Nothing was changed; "
+                    "start over with another --run, or put a good checkpoint back"
                 )
         step = self.trainer.steps
         for line in bad:
@@ -283,11 +281,12 @@ def _state(checkpoint: Checkpoint) -> dict[str, Any]:
         return unpack(checkpoint.read())
     except CheckpointError as error:
         message = str(error)
-        raise CheckpointError(message if str(checkpoint.path) in message else f"{checkpoint.path}: {message}") from error
+        raise CheckpointError(
+            message if str(checkpoint.path) in message else f"{checkpoint.path}: {message}"
+        ) from error
 
 
 def _signals() -> tuple[signal.Signals, ...]:
     """Signals can be listened to in the main thread only."""
     in_main = threading.current_thread() is threading.main_thread()
     return (signal.SIGINT, signal.SIGTERM) if in_main else ()
-

@@ -1,5 +1,6 @@
-"""The trainer: the only code that updates weights. It names no algorithm; loss, penalties, balance and networks are
-values that it is given.
+"""The trainer: the only code that updates weights.
+
+It names no algorithm; loss, penalties, balance and networks are values that it is given.
 """
 
 from poise.trainer.devices import PRECISIONS, make_fabric

@@ -17,8 +17,8 @@ class Guard:
     """Checks each player's loss and gradient norm before its update.
 
     Where reading a number costs nothing (CPU), or the optimizer leaves no other way, the check raises at once. On an
-    accelerator it leaves its verdict on the device: optimizers that can skip an update by a device flag (all fused ones)
-    skip that update and every later one, and :meth:`raise_if_failed`, called once a tick, reads it. Either way no
+    accelerator it leaves its verdict on the device: optimizers that can skip an update by a device flag (all fused
+    ones) skip that update and every later one, and :meth:`raise_if_failed`, called once a tick, reads it. Either way no
     weight has changed since the last good update.
 
     Args:
@@ -71,6 +71,6 @@ def _error(role: str, step: int, loss: float, norm: float) -> NonFiniteError:
     player = _PLAYERS[role]
     what = "loss" if not isfinite(loss) else "gradient"
     return NonFiniteError(
-        f"step {step}: the {player}'s {what} is not finite (loss {loss:g}, gradient norm {norm:g}); no weight was changed "
-        f"by it. Lower {role.lower()}_optimizer.lr, add or raise a gradient penalty, or check the data for NaN"
+        f"step {step}: the {player}'s {what} is not finite (loss {loss:g}, gradient norm {norm:g}); no weight was "
+        f"changed by it. Lower {role.lower()}_optimizer.lr, add or raise a gradient penalty, or check the data for NaN"
     )

@@ -11,9 +11,10 @@ __all__ = ["Hook"]
 
 
 class Hook:
-    """Called between steps by :meth:`~poise.trainer.Trainer.fit`, in the order given. It observes; it changes no weight.
+    """Called between steps by :meth:`~poise.trainer.Trainer.fit`, in the order given.
 
-    Override what is needed. To end training after the current step, call ``trainer.stop(reason)``.
+    A hook observes; it changes no weight. Override what is needed. To end training after the current step, call
+    ``trainer.stop(reason)``.
     """
 
     def start(self, trainer: Trainer) -> None:

@@ -50,7 +50,8 @@ class Player:
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         if not gradients:
             return loss.new_zeros(())
-        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        return norm
 
     def update(self) -> None:
         """Move the weights along their gradients."""

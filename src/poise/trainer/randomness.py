@@ -30,8 +30,9 @@ def latents(n: int, z_dim: int, seed: int) -> torch.Tensor:
 
 
 class Randomness:
-    """Seeds torch's default generators, so that dropout and penalties follow from the seed too, and gives back the
-    state that they had.
+    """Seeds torch's default generators, and gives back the state that they had.
+
+    Whatever draws from them, such as dropout, penalties and users' own modules, follows from the seed too.
 
     Args:
         seed: of the run.

@@ -1,7 +1,7 @@
 """The trainer."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, Protocol
@@ -129,7 +129,8 @@ class Trainer:
         """Carry out one plan: in each phase first all gradients, then all updates.
 
         Args:
-            real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for all.
+            real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for
+            all.
 
         Returns:
             The latest numbers by their log names, scalars on the device; reading one waits for it.
@@ -158,9 +159,9 @@ class Trainer:
             z: latents ``(n, z_dim)``.
 
         Returns:
-            ``d_loss`` (adversarial), each penalty as ``<name>_loss`` (its weight times its mean), ``d_loss_total`` (what
-            was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean logits),
-            ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
+            ``d_loss`` (adversarial), each penalty as ``<name>_loss`` (its weight times its mean), ``d_loss_total``
+            (what was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean
+            logits), ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
         """
         self._real = self._shown(real)
         return self._move("D", _Deal(self._real, z.to(self.device)))
@@ -213,8 +214,8 @@ class Trainer:
     # What each player minimizes.
 
     def _d_losses(self, deal: _Deal) -> dict[str, Tensor]:
-        real, (n, *_) = deal.real, deal.z.shape
-        assert real is not None
+        real = deal.real
+        assert real is not None, "a phase with D is dealt real samples"
         with torch.no_grad():
             fake = self._samples(deal.z)
         _require_shape(fake, real)
@@ -240,7 +241,9 @@ class Trainer:
         real_logits = fake_logits
         if self.loss.g_uses_real:
             if deal.real is None:
-                raise ConfigError("this loss compares fakes with reals in the generator's step too: give it real samples")
+                raise ConfigError(
+                    "this loss compares fakes with reals in the generator's step too: give it real samples"
+                )
             with torch.no_grad():
                 real_logits = self._logits(deal.real)
         return {"g_loss": self.loss.g(real_logits, fake_logits).mean(), "d_fake_g": fake_logits.mean()}
@@ -350,7 +353,7 @@ class Trainer:
             seed: of their latents.
             batch: how many at a time.
         """
-        chunks = latents(n, self._require_z_dim(), seed).split(batch)
+        chunks = torch.split(latents(n, self._require_z_dim(), seed), batch)
         with self._randomness.borrowed():
             self._randomness.seed(seed)
             return torch.cat([self._average_samples(chunk) for chunk in chunks])
@@ -421,6 +424,6 @@ def _checked(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
 def _require_shape(fake: Tensor, real: Tensor) -> None:
     if fake.shape[1:] != real.shape[1:]:
         raise ShapeError(
-            f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: build "
-            "the generator for the data's shape, or prepare the data at the generator's size"
+            f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
+            "build the generator for the data's shape, or prepare the data at the generator's size"
         )
