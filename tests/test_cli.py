@@ -354,3 +354,19 @@ def test_every_verb_has_help(poise: Any, verb: str) -> None:
 
 def test_version(poise: Any) -> None:
     assert poise("--version").stdout.startswith("poise 0.")
+
+
+def test_sample_alone_makes_a_picture_to_look_at(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    assert "r/generated.png" in poise("sample", "r").stdout
+    assert opened(tmp_path / "r/generated.png").text["seed"] == "0"
+
+
+@pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.png"])
+def test_walk(poise: Any, tmp_path: Path, name: str) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    poise("sample", "r", "-n", "3", "--walk", name)
+    with Image.open(tmp_path / name) as animation:
+        assert animation.n_frames > 40
+        assert animation.size == (128, 128)
+    assert "a walk is a .gif, .webp, .png file" in poise("sample", "r", "--walk", "x.mp4", code=2).stderr

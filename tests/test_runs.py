@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from poise.errors import CheckpointError, RunError
-from poise.runs import JsonLines, Run, State, Status, find, memorable, read_rows, runs_under, write_atomic
+from poise.files import write_atomic
+from poise.runs import JsonLines, Run, State, Status, find, memorable, read_rows, runs_under
 
 
 def status(state: State = State.RUNNING, **fields: object) -> Status:

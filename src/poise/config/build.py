@@ -17,8 +17,7 @@ from poise.ema import Ema
 from poise.errors import ConfigError, PoiseError, nearest
 from poise.models import PRESETS
 from poise.penalties import PENALTIES, Weighted
-from poise.trainer import Trainer
-from poise.trainer.randomness import mix
+from poise.trainer import Trainer, mix
 
 __all__ = ["build", "build_generator"]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from poise.data.dataset import Data
 from poise.data.scaling import Kind
 from poise.errors import DataError
+from poise.files import sync, write_atomic
 
 __all__ = ["Cache", "Record", "Source", "cache_directory", "digest", "new_array"]
 
@@ -124,7 +125,8 @@ class Cache:
         key = source.key()
         data = self._open(key, source.source) or self._build(key, source)
         with suppress(OSError):  # a cache that others filled may be read-only
-            _write_whole(index, json.dumps({"key": key, "source": source.source}))
+            index.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(index, json.dumps({"key": key, "source": source.source}))
         return data
 
     def _open(self, key: str, source: str) -> Data | None:
@@ -174,7 +176,7 @@ class Cache:
                     # A lock may be worth nothing on a network disk. Then the first to finish wins.
                     with suppress(OSError):
                         partial.rename(self.root / key)
-                    _sync(self.root)
+                    sync(self.root)
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
         data = self._open(key, source.source)
@@ -201,8 +203,8 @@ class Cache:
         }
         (directory / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
         for file in directory.iterdir():
-            _sync(file)
-        _sync(directory)
+            sync(file)
+        sync(directory)
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
@@ -217,21 +219,3 @@ class Cache:
 
 def _column(values: list[float] | None) -> NDArray[np.float32] | None:
     return None if values is None else np.array(values, dtype=np.float32)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
-
-
-def _sync(path: Path) -> None:
-    """Have the operating system put a file, or the names in a directory, on the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows cannot open a directory
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

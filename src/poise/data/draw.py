@@ -1,7 +1,7 @@
 """Pictures of pictures: a grid of samples, and PNG files that say how they were made."""
 
-import os
 from collections.abc import Mapping
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from poise.data.picture import MODES
 from poise.errors import DataError
+from poise.files import write_atomic
 
 __all__ = ["grid", "save_png"]
 
@@ -82,13 +83,7 @@ def save_png(image: Image.Image, path: str | Path, text: Mapping[str, str] | Non
     chunks = PngInfo()
     for key, value in (text or {}).items():
         chunks.add_text(key, value)
+    content = BytesIO()
+    image.save(content, format="PNG", pnginfo=chunks)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            image.save(file, format="PNG", pnginfo=chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, content.getvalue())

@@ -6,8 +6,8 @@ package imports no torch, so that what reads runs starts quickly and works witho
 
 from poise.runs.checkpoints import Checkpoint, Checkpoints
 from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
-from poise.runs.files import JsonLines, read_rows, write_atomic
 from poise.runs.names import memorable
+from poise.runs.rows import JsonLines, read_rows
 from poise.runs.status import State, Status
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     "memorable",
     "read_rows",
     "runs_under",
-    "write_atomic",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from poise.errors import CheckpointError
-from poise.runs.files import write_atomic
+from poise.files import write_atomic
 
 __all__ = ["Checkpoint", "Checkpoints"]
 

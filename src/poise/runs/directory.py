@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from poise.errors import RunError
+from poise.files import write_atomic
 from poise.runs.checkpoints import Checkpoints
-from poise.runs.files import JsonLines, read_rows, write_atomic
+from poise.runs.rows import JsonLines, read_rows
 from poise.runs.status import State, Status
 
 __all__ = ["FORMAT", "RUNS", "Run", "find", "runs_under"]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from poise.runs.files import write_atomic
+from poise.files import write_atomic
 
 __all__ = ["State", "Status"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from poise.data import Data, grid, load, save_png, scatter
+from poise.data import Data, Scaling, grid, load, save_png, scatter
 from poise.errors import ConfigError
 from poise.session.sampler import Sampler
 
@@ -14,9 +14,9 @@ __all__ = ["PICTURED_POINTS", "draw", "has_picture", "write_picture", "write_sam
 PICTURED_POINTS = 2500
 
 
-def has_picture(kind: str, shape: tuple[int, ...]) -> bool:
+def has_picture(scaling: Scaling) -> bool:
     """Whether samples can be drawn: images, and points in the plane."""
-    return kind == "images" or shape == (2,)
+    return scaling.kind == "images" or scaling.shape == (2,)
 
 
 def draw(data: Data, samples: np.ndarray, title: str) -> Image.Image:
@@ -38,10 +38,12 @@ def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: in
     Raises:
         ConfigError: when samples of this shape cannot be drawn.
     """
-    kind, shape = sampler.scaling.kind, sampler.scaling.shape
-    if not has_picture(kind, shape):
-        raise ConfigError(f"vectors of {shape[0]} dimensions have no picture; write the numbers with --out DIR")
-    image = grid(samples) if kind == "images" else draw(load(sampler.config.data), samples, sampler.title)
+    if not has_picture(sampler.scaling):
+        raise ConfigError(
+            f"vectors of {sampler.scaling.shape[0]} dimensions have no picture; write the numbers with --out DIR"
+        )
+    is_image = sampler.scaling.kind == "images"
+    image = grid(samples) if is_image else draw(load(sampler.config.data), samples, sampler.title)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(image, path, sampler.text(seed))
     return path

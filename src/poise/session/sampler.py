@@ -11,8 +11,7 @@ from poise.config import Config, build_generator, parse, parse_file
 from poise.data import Scaling
 from poise.errors import CheckpointError, RunError
 from poise.runs import Checkpoint, Run
-from poise.trainer import make_fabric, unpack
-from poise.trainer.randomness import latents
+from poise.trainer import latents, make_fabric, unpack
 
 __all__ = ["Sampler"]
 

@@ -216,7 +216,7 @@ class Session:
             Log(run.log, config.log.every_steps, self._seen),
             Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save),
         ]
-        if has_picture(self.data.kind, self.data.shape):
+        if has_picture(self.data.scaling):
             longest = config.samples.at_most_kimg
             hooks.append(
                 Samples(

@@ -5,7 +5,8 @@ It names no algorithm; loss, penalties, balance and networks are values that it 
 
 from poise.trainer.devices import PRECISIONS, make_fabric
 from poise.trainer.hook import Hook
+from poise.trainer.randomness import latents, mix
 from poise.trainer.state import pack, unpack
 from poise.trainer.trainer import Trainer
 
-__all__ = ["PRECISIONS", "Hook", "Trainer", "make_fabric", "pack", "unpack"]
+__all__ = ["PRECISIONS", "Hook", "Trainer", "latents", "make_fabric", "mix", "pack", "unpack"]

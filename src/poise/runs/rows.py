@@ -1,43 +1,16 @@
-"""Atomic files and JSON lines."""
+"""JSON lines."""
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["JsonLines", "read_rows", "sync_directory", "write_atomic"]
+from poise.files import write_atomic
+
+__all__ = ["JsonLines", "read_rows"]
 
 Row = dict[str, Any]
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that at every moment, even after a power cut, it is the old one or the whole new one.
-
-    The content goes to a temporary file beside it, which is fsynced and renamed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename in ``path`` last, on systems where directories can be fsynced."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def read_rows(path: Path) -> list[Row]:
