@@ -396,6 +396,22 @@ def test_the_randomness_of_others_is_not_touched() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_batches_may_come_from_the_default_generator() -> None:
+    seen: list[Tensor] = []
+
+    def batches() -> Iterator[Tensor]:
+        while True:
+            seen.append(torch.randn(8, 2))
+            yield seen[-1]
+
+    trainer, source = make(), batches()
+    torch.manual_seed(5)
+    for _ in range(3):
+        trainer.step(source)
+    torch.manual_seed(5)
+    assert all(torch.equal(batch, torch.randn(8, 2)) for batch in seen)
+
+
 def test_seeds_differ() -> None:
     left, right = make(seed=1), make(seed=2)
     for trainer in (left, right):

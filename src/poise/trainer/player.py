@@ -1,6 +1,7 @@
 """A player of the game: a network, its trainable weights and its optimizer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,14 +35,17 @@ class Player:
             raise ConfigError(f"the {'discriminator' if role == 'D' else 'generator'} has no weight that requires_grad")
         self.optimizer = make_optimizer(self.weights)
         self.updates = 0
-        self._frozen = False
 
-    def freeze(self, frozen: bool) -> None:
-        """Let the weights require gradients or not; nothing is done where they already do or don't."""
-        if frozen is not self._frozen:
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For a while, let no weight require gradients: none is computed where the opponent moves."""
+        for weight in self.weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
             for weight in self.weights:
-                weight.requires_grad_(not frozen)
-            self._frozen = frozen
+                weight.requires_grad_(True)
 
     def gradients_of(self, loss: Tensor) -> Tensor:
         """Put the gradients of ``loss`` on the weights; return their Euclidean norm over all weights."""

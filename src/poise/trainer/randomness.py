@@ -47,16 +47,13 @@ class Randomness:
             self._generators.append(torch.cuda.default_generators[device.index or 0])
 
     @contextmanager
-    def borrowed(self) -> Iterator[None]:
-        """Leave the default generators, on exit, as they were."""
+    def numbered(self, number: int) -> Iterator[None]:
+        """The ``number``-th stretch of randomness; on exit the default generators are as they were."""
         states = [generator.get_state() for generator in self._generators]
         try:
+            for generator in self._generators:
+                generator.manual_seed(mix(self._seed, self._rank, number))
             yield
         finally:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.set_state(state)
-
-    def seed(self, number: int) -> None:
-        """Begin the ``number``-th stretch of randomness."""
-        for generator in self._generators:
-            generator.manual_seed(mix(self._seed, self._rank, number))

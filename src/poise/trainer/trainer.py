@@ -140,14 +140,16 @@ class Trainer:
         """
         batches = repeat(real) if isinstance(real, Tensor) else real
         nimg, self._real = self.nimg, None
-        with self._randomness.borrowed():
-            for phase in self.balance.plan(self.steps, self.signals):
-                deal = self._deal(phase, batches)
+        for phase in self.balance.plan(self.steps, self.signals):
+            self._take_real(phase, batches)
+            with self._randomness.numbered(self._phases):
+                deal = _Deal(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
                 for role in phase:
                     self._gradients(role, deal)
                 for role in phase:
                     self._players[role].update()
-        self.ema.update(self.nimg - nimg or len(deal.z), self.nimg)
+            self._phases += 1
+        self.ema.update(self.nimg - nimg or self._batch, self.nimg)
         self.steps += 1
         return self.meters.latest
 
@@ -184,14 +186,11 @@ class Trainer:
         self._players[role].update()
         return numbers
 
-    def _deal(self, phase: Phase, batches: Iterator[Tensor]) -> _Deal:
-        """Real samples and latents for one phase, and the randomness of whatever it draws."""
+    def _take_real(self, phase: Phase, batches: Iterator[Tensor]) -> None:
+        """Take the next real batch where a phase shows one to D; else the step's last one stands."""
         if "D" in phase or (self._real is None and (self.loss.g_uses_real or not self._batch)):
             self._real = self._shown(next(batches))
             self._draws += 1
-        self._randomness.seed(self._phases)
-        self._phases += 1
-        return _Deal(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
 
     def _shown(self, real: Tensor) -> Tensor:
         self._batch = len(real)
@@ -200,12 +199,11 @@ class Trainer:
 
     def _gradients(self, role: Role, deal: _Deal) -> dict[str, Tensor]:
         """Put one player's gradients on its weights, its opponent frozen."""
-        player = self._players[role]
-        for other in self._players.values():
-            other.freeze(other is not player)
-        numbers = self._losses[role](deal)
-        total = numbers[_TOTAL[role]]
-        norm = player.gradients_of(total)
+        player, opponent = self._players[role], self._players[_OPPONENT[role]]
+        with opponent.frozen():
+            numbers = self._losses[role](deal)
+            total = numbers[_TOTAL[role]]
+            norm = player.gradients_of(total)
         self._guard.check(role, self.steps, total.detach(), norm, on_device=self._skips[role])
         numbers = {name: value.detach() for name, value in numbers.items()} | {f"{role.lower()}_grad_norm": norm}
         self.meters.add(numbers)
@@ -354,8 +352,7 @@ class Trainer:
             batch: how many at a time.
         """
         chunks = torch.split(latents(n, self._require_z_dim(), seed), batch)
-        with self._randomness.borrowed():
-            self._randomness.seed(seed)
+        with self._randomness.numbered(seed):
             return torch.cat([self._average_samples(chunk) for chunk in chunks])
 
     def _average_samples(self, z: Tensor) -> Tensor:
@@ -409,6 +406,7 @@ class Trainer:
             raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
 
 
+_OPPONENT: Mapping[Role, Role] = {"D": "G", "G": "D"}
 _TOTAL: Mapping[Role, str] = {"D": "d_loss_total", "G": "g_loss"}
 
 
