@@ -21,7 +21,7 @@ _WHITE, _GRAY = 255, 204
 _SQUARE = 8
 
 
-def grid(images: NDArray[np.uint8], columns: int | None = None, *, min_tile: int = 32) -> Image.Image:
+def grid(images: NDArray[np.uint8], columns: int | None = None, *, min_tile: int = 64) -> Image.Image:
     """Lay pictures out in rows, with white lines of 2 pixels between them.
 
     Small pictures are enlarged by a whole factor without smoothing, so that every pixel stays to be seen. Transparent

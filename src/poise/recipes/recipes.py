@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from poise.config import Config, EmaConfig, OptimizerConfig, Part, PenaltyConfig, override, parse, parse_file
+from poise.config import Config, EmaConfig, EvaluateConfig, OptimizerConfig, Part, PenaltyConfig, override, parse, parse_file
 from poise.data import Data
 from poise.errors import ConfigError, nearest
 
@@ -15,17 +15,17 @@ Recipe = Callable[[Data], Config]
 
 
 # Images are shown so often, within limits.
-_EPOCHS = 200
+_EPOCHS = 100
 
 
 def _config(data: Data, *, norm: str = "batch", **settings: Any) -> Config:
     """What all recipes share: networks and length as fit the data, then ``settings``."""
     if data.kind == "vectors":
         networks = {"generator": Part(class_="mlp"), "discriminator": Part(class_="mlp")}
-        fitting: dict[str, Any] = {"z_dim": 8, "batch": 256, "kimg": 2500.0}
+        fitting: dict[str, Any] = {"z_dim": 8, "batch": 256, "kimg": 2500.0, "evaluate": EvaluateConfig(every_kimg=100.0)}
     else:
         networks = {"generator": Part(class_="dcgan"), "discriminator": Part(class_="dcgan", norm=norm)}
-        fitting = {"z_dim": 64, "batch": 64, "kimg": float(min(max(_EPOCHS * len(data) // 1000, 400), 5000))}
+        fitting = {"z_dim": 64, "batch": 64, "kimg": float(min(max(_EPOCHS * len(data) // 1000, 150), 5000))}
     fitting["batch"] = min(fitting["batch"], len(data))
     size = data.shape[-1] if data.kind == "images" else None
     return Config(data=data.source, size=size, **(networks | fitting | settings))
@@ -59,12 +59,13 @@ def relativistic(data: Data) -> Config:
     """Relativistic pairing loss with R1 and R2, as in R3GAN. Huang et al. 2024, arXiv 2501.05441."""
     vectors = data.kind == "vectors"
     gamma = 0.01 if vectors else 0.2
+    penalty = PenaltyConfig(weight=gamma, every=1 if vectors else 4)
     adam = _adam(1e-3 if vectors else 5e-4, 0.0, 0.9 if vectors else 0.95)
     return _config(
         data,
         norm="none",
         loss=Part(class_="relativistic"),
-        penalties={"r1": PenaltyConfig(weight=gamma), "r2": PenaltyConfig(weight=gamma)},
+        penalties={"r1": penalty, "r2": penalty},
         g_optimizer=adam,
         d_optimizer=adam,
         ema=EmaConfig(half_life_kimg=20.0),
