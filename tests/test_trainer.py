@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from poise import losses
 from poise.balance import Alternating, Balance, Simultaneous
 from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError, ShapeError
@@ -20,6 +22,7 @@ from poise.models import dcgan_discriminator, dcgan_generator, mlp_discriminator
 from poise.penalties import PENALTIES, Weighted
 from poise.trainer import Hook, Trainer, make_fabric, pack, unpack
 from poise.trainer.guard import Guard
+from poise.trainer.meters import Meters
 
 GOLDEN = Path(__file__).parent / "golden" / "mlp_relativistic.json"
 
@@ -335,6 +338,105 @@ def test_refusals(act: Callable[[], object], error: type[Exception], words: str)
         act()
 
 
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda: make(loss=losses.hinge), r"loss is a function; give an AdversarialLoss, such as losses.hinge\(\)"),
+        (lambda: make(penalties={"r1": PENALTIES["r1"]}), r"penalties\['r1'\] is a GradientPenalty; give Weighted"),
+        (lambda: make(penalties={"d": Weighted(PENALTIES["r1"], 1.0)}), "a penalty cannot be named 'd'"),
+        (lambda: make(d_optimizer=adam([nn.Parameter(torch.zeros(1))])), r"d_optimizer is a Adam; give a function"),
+        (
+            lambda: make().step([points(8)]),
+            r"step was given a list: give a batch, or an iterator such as iter\(loader\)",
+        ),
+        (lambda: make().step(iter([])), "there is no real batch left: give step an endless iterator"),
+        (lambda: make(balance=Planned(())).step(points(8)), r"planned \(\); a plan is phases of 'D' and 'G'"),
+        (lambda: make(balance=Planned((("d",),))).step(points(8)), r"planned \(\('d',\),\)"),
+        (lambda: make(balance=Planned((("D", "D"),))).step(points(8)), "planned"),
+    ],
+)
+def test_obvious_first_tries_are_told_what_to_give(act: Callable[[], object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        act()
+
+
+class Planned(Balance):
+    def __init__(self, plan: Any) -> None:
+        self._plan = plan
+
+    def plan(self, step: int, signals: Any) -> Any:
+        return self._plan
+
+
+def test_batches_with_labels_from_a_loader() -> None:
+    dataset = torch.utils.data.TensorDataset(points(64), torch.zeros(64))
+    loader = torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True)
+    trainer = make(balance=Alternating(d_steps=3))
+    batches = chain.from_iterable(repeat(loader))
+    for _ in range(3):
+        trainer.step(batches)
+    assert trainer.nimg == 3 * 3 * 16
+
+
+def test_a_step_returns_numbers_of_its_own() -> None:
+    trainer = make()
+    history = [trainer.step(points(8)) for _ in range(3)]
+    assert len({float(numbers["d_loss"]) for numbers in history}) == 3
+
+
+def test_a_loop_of_ones_own_ends_its_steps() -> None:
+    """The two halves and ``end_step`` are one ``step``."""
+    trainer = make(ema=Ema(half_life_kimg=0))
+    for _ in range(3):
+        trainer.discriminator_step(points(8), torch.randn(8, 4))
+        trainer.generator_step(torch.randn(8, 4))
+        trainer.end_step()
+    assert (trainer.steps, trainer.nimg) == (3, 24)
+    assert torch.equal(trainer.average[0].weight, trainer.generator[0].weight)
+
+
+def test_numbers_take_no_more_memory_without_ticks() -> None:
+    meters = Meters()
+    for value in range(1000):
+        meters.add({"x": torch.tensor(float(value))})
+    assert len(meters.state_dict()["values"]["x"]) < 300
+    assert meters.means() == {"x": 499.5}
+
+
+def test_layers_frozen_while_training_stay_frozen() -> None:
+    trainer = make()
+    trainer.step(points(8))
+    trainer.discriminator[1].requires_grad_(False)
+    before = trainer.discriminator[1].weight.clone()
+    trainer.step(points(8))
+    assert not trainer.discriminator[1].weight.requires_grad
+    assert torch.equal(trainer.discriminator[1].weight, before)
+
+
+def test_an_average_follows_one_trainer() -> None:
+    ema = Ema()
+    make(ema=ema)
+    with pytest.raises(ValueError, match="follows another module already"):
+        make(ema=ema)
+
+
+def test_weights_that_are_not_finite_are_not_saved() -> None:
+    trainer = make()
+    trainer.generator[0].weight.data[0] = math.inf
+    with pytest.raises(NonFiniteError, match="the generator's weights are not finite, so this state is not saved"):
+        trainer.state_dict()
+
+
+@pytest.mark.usefixtures("deferred")
+def test_a_deferred_verdict_is_read_before_anything_is_saved_or_sampled() -> None:
+    fused = partial(torch.optim.Adam, lr=1e-3, fused=True)
+    for act in (Trainer.state_dict, lambda it: it.sample(2)):
+        trainer = make(g_optimizer=fused, d_optimizer=fused)
+        trainer.step(torch.full((8, 2), math.nan))
+        with pytest.raises(NonFiniteError, match="step 0"):
+            act(trainer)
+
+
 # State and randomness.
 
 
@@ -431,6 +533,44 @@ def test_a_state_of_other_networks_is_refused() -> None:
     other = Trainer(mlp_generator(4, (2,), width=8), mlp_discriminator((2,), width=16), fabric=make_fabric("cpu"))
     with pytest.raises(CheckpointError, match="does not fit these networks"):
         other.load_state_dict(state)
+
+
+def test_settings_of_optimizers_are_those_of_now() -> None:
+    saved, changed = make(), make(g_optimizer=partial(torch.optim.Adam, lr=1e-5, betas=(0.5, 0.9)))
+    saved.step(points(8))
+    changed.load_state_dict(unpack(pack(saved.state_dict())))
+    group = changed.state_dict()["g_optimizer"]["optimizer"]["param_groups"][0]
+    assert (group["lr"], group["betas"]) == (1e-5, (0.5, 0.9))
+    assert changed.state_dict()["g_optimizer"]["optimizer"]["state"][0]["step"] == 1
+    other = make(g_optimizer=sgd)
+    with pytest.raises(CheckpointError, match="g_optimizer was a Adam and is a SGD now"):
+        other.load_state_dict(saved.state_dict())
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    saved, loaded = make(), make(seed=0)
+    saved.fit(points(), steps=3, batch=16)
+    saved.save(tmp_path / "state.safetensors")
+    loaded.load(tmp_path / "state.safetensors")
+    assert_same(weights(loaded), weights(saved))
+    assert loaded.steps == 3
+
+
+def test_data_sets_that_transform_at_random_resume_exactly() -> None:
+    class Jittered(torch.utils.data.Dataset[Tensor]):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.randn(2) + index / 64
+
+    straight, first, second = make(), make(), make()
+    straight.fit(Jittered(), steps=6, batch=16)
+    first.fit(Jittered(), steps=4, batch=16)
+    second.load_state_dict(first.state_dict())
+    torch.rand(5)
+    second.fit(Jittered(), steps=6, batch=16)
+    assert_same(weights(second), weights(straight))
 
 
 def test_states_are_plain_safetensors() -> None:

@@ -41,6 +41,7 @@ _MODULES = (
     "recipes",
     "runs",
     "session",
+    "trainer",
 )
 _NAMES = {"Trainer": "trainer"}
 
@@ -59,6 +60,7 @@ __all__ = [
     "recipes",
     "runs",
     "session",
+    "trainer",
 ]
 
 

@@ -57,7 +57,13 @@ class Ema:
         self._copied: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def follow(self, module: nn.Module) -> nn.Module:
-        """Begin to follow ``module``; return its averaged copy."""
+        """Begin to follow ``module``; return its averaged copy.
+
+        Raises:
+            ValueError: when this follows another module already.
+        """
+        if self._averaged[0]:
+            raise ValueError("this Ema follows another module already; make one for each trainer")
         average = deepcopy(module).eval().requires_grad_(False)
         pairs = [
             (mean.detach(), value.detach())

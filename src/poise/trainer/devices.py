@@ -17,7 +17,7 @@ def make_fabric(device: str = "auto", precision: str = "32-true", **options: Any
     """Lightning Fabric on one device.
 
     Args:
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the best that is there.
+        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a CUDA device where there is one and else the CPU.
         precision: ``32-true``, or ``bf16-mixed`` for networks in bfloat16 with logits, losses and penalties in float32.
         options: further arguments of ``Fabric``.
 
@@ -30,21 +30,20 @@ def make_fabric(device: str = "auto", precision: str = "32-true", **options: Any
         )  # e.g. 16-mixed, 64-true
         hint = nearest(precision, PRECISIONS)
         raise DeviceError(f"precision '{precision}' is refused: {reason}; take 32-true or bf16-mixed {hint}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
-    if device != "auto":
-        _require(device, kind, index)
+    _require(device, kind)
     with warnings.catch_warnings():
         # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
         warnings.simplefilter("ignore")
         return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision, **options)  # type: ignore[arg-type]
 
 
-def _require(device: str, kind: str, index: str) -> None:
+def _require(device: str, kind: str) -> None:
     there = ["cpu"]
     if torch.cuda.is_available():
         there += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
     if device not in there:
         why = "this PyTorch has no CUDA" if kind == "cuda" and not torch.version.cuda else "it is not there"
         raise DeviceError(f"device '{device}' cannot be used: {why}; there are: {', '.join(there)}, or auto")

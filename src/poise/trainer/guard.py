@@ -1,5 +1,6 @@
 """The guard against NaN and infinity: a loss or gradient that is not finite never reaches the weights."""
 
+from collections.abc import Iterable
 from math import isfinite
 
 import torch
@@ -16,7 +17,7 @@ _PLAYERS = {"D": "discriminator", "G": "generator"}
 class Guard:
     """Checks each player's loss and gradient norm before its update.
 
-    Where reading a number costs nothing (CPU), or the optimizer leaves no other way, the check raises at once. On an
+    Where reading a number costs nothing (CPU), or the optimizers leave no other way, the check raises at once. On an
     accelerator it leaves its verdict on the device: optimizers that can skip an update by a device flag (all fused
     ones) skip that update and every later one, and :meth:`raise_if_failed`, called once a tick, reads it. Either way no
     weight has changed since the last good update.
@@ -32,21 +33,23 @@ class Guard:
         # The first failure: step, player (0 = D, 1 = G), loss, gradient norm.
         self._first = torch.zeros(4, device=device, dtype=torch.float64)
 
-    def adopt(self, optimizer: Optimizer) -> bool:
-        """Let an optimizer read the flag; return whether its updates can be skipped on the device."""
-        able = self._deferred and bool(getattr(optimizer, "_step_supports_amp_scaling", False))
-        if able:
-            optimizer.grad_scale = None  # type: ignore[attr-defined]
-            optimizer.found_inf = self._failed  # type: ignore[attr-defined]
-        return able
+    def adopt(self, optimizers: Iterable[Optimizer]) -> None:
+        """Let optimizers read the flag, if all of them can; else every check raises at once."""
+        optimizers = list(optimizers)
+        # One that cannot would go on updating its player after the other one had failed.
+        self._deferred &= all(getattr(it, "_step_supports_amp_scaling", False) for it in optimizers)
+        if self._deferred:
+            for optimizer in optimizers:
+                optimizer.grad_scale = None  # type: ignore[attr-defined]
+                optimizer.found_inf = self._failed  # type: ignore[attr-defined]
 
-    def check(self, role: str, step: int, loss: Tensor, norm: Tensor, *, on_device: bool) -> None:
+    def check(self, role: str, step: int, loss: Tensor, norm: Tensor) -> None:
         """Look at one player's loss and gradient norm.
 
         Raises:
             NonFiniteError: when one of them is not finite, unless the verdict stays on the device.
         """
-        if not on_device:
+        if not self._deferred:
             if not (isfinite(loss) and isfinite(norm)):
                 raise _error(role, step, float(loss), float(norm))
             return
@@ -72,5 +75,6 @@ def _error(role: str, step: int, loss: float, norm: float) -> NonFiniteError:
     what = "loss" if not isfinite(loss) else "gradient"
     return NonFiniteError(
         f"step {step}: the {player}'s {what} is not finite (loss {loss:g}, gradient norm {norm:g}); no weight was "
-        f"changed by it. Lower {role.lower()}_optimizer.lr, add or raise a gradient penalty, or check the data for NaN"
+        f"changed by it. Lower {role.lower()}_optimizer.lr or its opponent's, raise a gradient penalty, or check "
+        "the data for NaN"
     )

@@ -47,12 +47,12 @@ class Randomness:
             self._generators.append(torch.cuda.default_generators[device.index or 0])
 
     @contextmanager
-    def numbered(self, number: int) -> Iterator[None]:
-        """The ``number``-th stretch of randomness; on exit the default generators are as they were."""
+    def stretch(self, *numbers: int) -> Iterator[None]:
+        """A stretch of randomness named by ``numbers``; on exit the default generators are as they were."""
         states = [generator.get_state() for generator in self._generators]
         try:
             for generator in self._generators:
-                generator.manual_seed(mix(self._seed, self._rank, number))
+                generator.manual_seed(mix(self._seed, self._rank, *numbers))
             yield
         finally:
             for generator, state in zip(self._generators, states, strict=True):

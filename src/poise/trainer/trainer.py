@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import repeat
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -13,22 +13,32 @@ from torch import Tensor, nn
 from poise.balance import Alternating, Balance, Phase, Role
 from poise.data import Batches
 from poise.ema import Ema
-from poise.errors import CheckpointError, ConfigError, ShapeError
+from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError
+from poise.files import write_atomic
 from poise.losses import LOSSES, AdversarialLoss
 from poise.penalties import Weighted, gradient_penalty
+from poise.trainer.checks import as_batches, checked_loss, checked_penalties, checked_plan, require_shape
 from poise.trainer.devices import make_fabric
 from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
 from poise.trainer.player import OptimizerFactory, Player
 from poise.trainer.randomness import Randomness, latents
+from poise.trainer.state import pack, unpack
 
 __all__ = ["Feed", "Trainer"]
 
 # Names under which penalties are logged, where not their own.
 _LOG_NAMES = {"wgan_gp": "gp"}
 
-_ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))  # Radford et al. 2015, section 4
+# Radford et al. 2015, section 4
+_ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+_OPPONENT: Mapping[Role, Role] = {"D": "G", "G": "D"}
+_TOTAL: Mapping[Role, str] = {"D": "d_loss_total", "G": "g_loss"}
+
+# What a stretch of randomness is for.
+_PLAY, _FEED, _SAMPLE = range(3)
 
 
 class Feed(Protocol):
@@ -93,12 +103,14 @@ class Trainer:
         fabric: Fabric | None = None,
     ) -> None:
         self.fabric = fabric or make_fabric()
+        if self.fabric.world_size > 1:
+            raise DeviceError("training in several processes is not supported yet: give a fabric of one device")
         self.device = self.fabric.device
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.z_dim = z_dim
-        self.loss = loss
-        self.penalties = _checked(penalties or {})
+        self.loss = checked_loss(loss)
+        self.penalties = checked_penalties(penalties or {})
         self.balance = balance or Alternating()
         self.ema = ema or Ema()
         self.average = self.ema.follow(self.generator)
@@ -114,11 +126,12 @@ class Trainer:
         }
         self._losses: dict[Role, Callable[[_Deal], dict[str, Tensor]]] = {"D": self._d_losses, "G": self._g_losses}
         self._guard = Guard(self.device)
-        self._skips = {role: self._guard.adopt(player.optimizer) for role, player in self._players.items()}
+        self._guard.adopt(player.optimizer for player in self._players.values())
         self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
         self._draws = 0
         self._phases = 0
         self._batch = 0
+        self._averaged_nimg = 0
         self._real: Tensor | None = None
         self._seconds = 0.0
         self._t0: float | None = None
@@ -130,31 +143,40 @@ class Trainer:
 
         Args:
             real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for
-            all.
+                all. Of a batch that is a tuple or list, as with labels, the first part is taken.
 
         Returns:
             The latest numbers by their log names, scalars on the device; reading one waits for it.
 
         Raises:
             NonFiniteError: when a loss or gradient is not finite, before the update.
+            ConfigError: when there is no batch left, or the policy's plan is none.
         """
-        batches = repeat(real) if isinstance(real, Tensor) else real
-        nimg, self._real = self.nimg, None
-        for phase in self.balance.plan(self.steps, self.signals):
+        batches = as_batches(real)
+        self._real = None
+        for phase in checked_plan(self.balance.plan(self.steps, self.signals)):
             self._take_real(phase, batches)
-            with self._randomness.numbered(self._phases):
+            with self._randomness.stretch(_PLAY, self._phases):
                 deal = _Deal(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
                 for role in phase:
                     self._gradients(role, deal)
                 for role in phase:
                     self._players[role].update()
             self._phases += 1
-        self.ema.update(self.nimg - nimg or self._batch, self.nimg)
+        self.end_step()
+        return dict(self.meters.latest)
+
+    def end_step(self) -> None:
+        """Average the generator's weights and count a step.
+
+        :meth:`step` does so itself; a loop of :meth:`discriminator_step` and :meth:`generator_step` calls it.
+        """
+        self.ema.update(self.nimg - self._averaged_nimg or self._batch, self.nimg)
+        self._averaged_nimg = self.nimg
         self.steps += 1
-        return self.meters.latest
 
     def discriminator_step(self, real: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """Update the discriminator once.
+        """Update the discriminator once. See :meth:`end_step`.
 
         Args:
             real: real samples ``(n, ...)``.
@@ -169,7 +191,7 @@ class Trainer:
         return self._move("D", _Deal(self._real, z.to(self.device)))
 
     def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """Update the generator once.
+        """Update the generator once. See :meth:`end_step`.
 
         Args:
             z: latents ``(n, z_dim)``.
@@ -189,10 +211,17 @@ class Trainer:
     def _take_real(self, phase: Phase, batches: Iterator[Tensor]) -> None:
         """Take the next real batch where a phase shows one to D; else the step's last one stands."""
         if "D" in phase or (self._real is None and (self.loss.g_uses_real or not self._batch)):
-            self._real = self._shown(next(batches))
+            try:
+                self._real = self._shown(next(batches))
+            except StopIteration:
+                raise ConfigError(
+                    "there is no real batch left: give step an endless iterator, such as "
+                    "chain.from_iterable(repeat(loader)) of itertools"
+                ) from None
             self._draws += 1
 
-    def _shown(self, real: Tensor) -> Tensor:
+    def _shown(self, real: Tensor | Sequence[Tensor]) -> Tensor:
+        real = real if isinstance(real, Tensor) else real[0]
         self._batch = len(real)
         self.nimg += len(real) * self.fabric.world_size
         return real.to(self.device, non_blocking=True)
@@ -204,7 +233,7 @@ class Trainer:
             numbers = self._losses[role](deal)
             total = numbers[_TOTAL[role]]
             norm = player.gradients_of(total)
-        self._guard.check(role, self.steps, total.detach(), norm, on_device=self._skips[role])
+        self._guard.check(role, self.steps, total.detach(), norm)
         numbers = {name: value.detach() for name, value in numbers.items()} | {f"{role.lower()}_grad_norm": norm}
         self.meters.add(numbers)
         return numbers
@@ -216,7 +245,7 @@ class Trainer:
         assert real is not None, "a phase with D is dealt real samples"
         with torch.no_grad():
             fake = self._samples(deal.z)
-        _require_shape(fake, real)
+        require_shape(fake, real)
         real_logits, fake_logits = self._logits(real), self._logits(fake)
         d_loss = self.loss.d(real_logits, fake_logits).mean()
         total, terms = d_loss, {}
@@ -311,7 +340,9 @@ class Trainer:
 
     def _from(self, feed: Feed) -> Iterator[Tensor]:
         while True:
-            yield feed.batch(self._draws)
+            with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
+                batch = feed.batch(self._draws)
+            yield batch
 
     def has_reached(self, steps: int | None, kimg: float | None) -> bool:
         """Whether training is at ``steps`` steps or ``kimg`` thousand real images."""
@@ -352,7 +383,8 @@ class Trainer:
             batch: how many at a time.
         """
         chunks = torch.split(latents(n, self._require_z_dim(), seed), batch)
-        with self._randomness.numbered(seed):
+        self._guard.raise_if_failed()
+        with self._randomness.stretch(_SAMPLE, seed):
             return torch.cat([self._average_samples(chunk) for chunk in chunks])
 
     def _average_samples(self, z: Tensor) -> Tensor:
@@ -368,7 +400,13 @@ class Trainer:
     # The state.
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resume needs to go on bit for bit: see :func:`~poise.trainer.pack`."""
+        """Everything that a resume needs to go on bit for bit: see :func:`~poise.trainer.pack`.
+
+        Raises:
+            NonFiniteError: when the weights are not finite, so that a good checkpoint is never replaced by a bad one.
+        """
+        self._guard.raise_if_failed()
+        self._require_finite_weights()
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
@@ -379,6 +417,7 @@ class Trainer:
             "meters": self.meters.state_dict(),
             "steps": self.steps,
             "nimg": self.nimg,
+            "averaged_nimg": self._averaged_nimg,
             "draws": self._draws,
             "phases": self._phases,
             "batch": self._batch,
@@ -386,7 +425,9 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what :meth:`state_dict` gave, into the same networks and optimizers.
+        """Take back what :meth:`state_dict` gave, into the same networks and classes of optimizers.
+
+        Settings such as learning rates stay as they are now.
 
         Raises:
             CheckpointError: when the state does not fit them.
@@ -398,30 +439,30 @@ class Trainer:
             self._players["G"].load_state_dict(state["g_optimizer"])
             self._players["D"].load_state_dict(state["d_optimizer"])
             self.balance.load_state_dict(state["balance"])
-            self.meters.load_state_dict(state["meters"])
-            self.steps, self.nimg = state["steps"], state["nimg"]
+            self.meters.load_state_dict(state["meters"], self.device)
+            self.steps, self.nimg, self._averaged_nimg = state["steps"], state["nimg"], state["averaged_nimg"]
             self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"]
             self._seconds = state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
 
+    def save(self, path: str | Path) -> None:
+        """Write the state to a safetensors file, atomically."""
+        write_atomic(Path(path), pack(self.state_dict()))
 
-_OPPONENT: Mapping[Role, Role] = {"D": "G", "G": "D"}
-_TOTAL: Mapping[Role, str] = {"D": "d_loss_total", "G": "g_loss"}
+    def load(self, path: str | Path) -> None:
+        """Go on from a state that :meth:`save` wrote.
 
+        Raises:
+            CheckpointError: when the file is not one or does not fit.
+        """
+        self.load_state_dict(unpack(Path(path).read_bytes()))
 
-def _checked(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
-    for name, (_, weight, every) in penalties.items():
-        if weight < 0:
-            raise ConfigError(f"penalties.{name}.weight is {weight}; it must be at least 0")
-        if every < 1:
-            raise ConfigError(f"penalties.{name}.every is {every}; it must be at least 1")
-    return {name: term for name, term in penalties.items() if term.weight > 0}
-
-
-def _require_shape(fake: Tensor, real: Tensor) -> None:
-    if fake.shape[1:] != real.shape[1:]:
-        raise ShapeError(
-            f"the generator makes samples of shape {tuple(fake.shape[1:])}, the data has {tuple(real.shape[1:])}: "
-            "build the generator for the data's shape, or prepare the data at the generator's size"
-        )
+    def _require_finite_weights(self) -> None:
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            tensors = [it for it in network.state_dict().values() if it.is_floating_point()]
+            if tensors and not torch.stack([it.isfinite().all() for it in tensors]).all():
+                raise NonFiniteError(
+                    f"step {self.steps}: the {name}'s weights are not finite, so this state is not saved; lower "
+                    f"{name[0]}_optimizer.lr"
+                )
