@@ -7,7 +7,9 @@ import torch
 
 from poise.balance import Alternating, Simultaneous
 from poise.config import Config, build, differences, dump, override, parse, parse_file
+from poise.data import load
 from poise.errors import ConfigError
+from poise.recipes import resolve
 from poise.trainer import make_fabric
 
 MINIMAL: dict[str, Any] = {"data": "digits", "steps": 10, "generator": "mlp", "discriminator": "mlp"}
@@ -82,6 +84,12 @@ def test_an_option_of_a_part_given_by_its_name() -> None:
         ("evaluate.metric=fud", "evaluate.metric is 'fud'"),
         ("generator={width: 3}", "generator.class is missing"),
         ("steps=null", "a run needs an end: give steps or kimg"),
+        ("kimg=.inf", "kimg is inf: input should be a finite number"),
+        ("seed=2020-13-45", "is not YAML; quote it"),
+        ("batch=!!int abc", "is not YAML; quote it"),
+        ("data=x", "'data' is not to be set; give the data as DATA"),
+        ("recipe=wgan-gp", "'recipe' is not to be set; give --recipe"),
+        ("fingerprint=abc", "'fingerprint' is not to be set"),
         ("nothing", "write it as path=value"),
         ("a..b=1", "write it as path=value"),
         ("loss={", "is not YAML; quote it"),
@@ -100,13 +108,17 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ("loss.label_smoothing=2", "loss: label_smoothing is 2.0; it must be at least 0 and below 1"),
         ("loss.label_smoothing=high", "loss.label_smoothing is 'high': input should be a valid number"),
         ("generator=dcgna", r"there is no generator 'dcgna' \(did you mean 'dcgan'\?\)"),
+        ("generator.width=0", "width must be at least 1"),
+        ("generator.width=1000000000", "generator: "),
+        ("g_optimizer.class=LBFGS", "torch.optim has no 'LBFGS'"),
+        ("g_optimizer.class=Muon", "g_optimizer: Muon refuses these options or these weights"),
         ("generator.widht=3", r"generator: mlp has no option 'widht' \(did you mean 'width'\?\)"),
         ("balance=alternate", "there is no balance 'alternate'"),
         ("balance={class: alternating, d_steps: 0}", "balance: d_steps is 0; it must be at least 1"),
         ("penalties.r3=1", r"penalties.r3: there is no penalty 'r3'"),
         ("g_optimizer.class=Adan", r"g_optimizer.class: torch.optim has no 'Adan' \(did you mean 'Adam'\?\)"),
         ("g_optimizer.momentum=0.9", "g_optimizer: Adam has no option 'momentum'"),
-        ("d_optimizer.betas=[2, 3]", "d_optimizer: Adam refuses these options: Invalid beta"),
+        ("d_optimizer.betas=[2, 3]", "d_optimizer: Adam refuses these options or these weights: Invalid beta"),
     ],
 )
 def test_wrong_parts(assignment: str, words: str) -> None:
@@ -126,16 +138,17 @@ def test_build() -> None:
     assert isinstance(built.balance, Alternating)
     assert built.balance.d_steps == 5
     assert built.penalties["wgan_gp"].weight == 10
-    assert isinstance(built._players["G"].optimizer, torch.optim.RMSprop)
-    assert built._players["G"].optimizer.param_groups[0]["lr"] == 5e-5
+    saved = built.state_dict()["g_optimizer"]
+    assert saved["class"] == "RMSprop"
+    assert saved["optimizer"]["param_groups"][0]["lr"] == 5e-5
     assert built.generator[0].weight.shape == (32, 3)
     assert isinstance(trainer("balance=simultaneous").balance, Simultaneous)
 
 
 def test_every_optimizer_of_torch_can_be_named() -> None:
-    needs_closure_or_sparse = {"LBFGS", "SparseAdam"}
+    unfit = {"LBFGS", "SparseAdam", "Muon"}  # want a closure, sparse gradients, matrices only
     names = {name for name, it in vars(torch.optim).items() if isinstance(it, type) and name[0].isupper()}
-    for name in sorted(names - needs_closure_or_sparse - {"Optimizer", "Muon"}):
+    for name in sorted(names - unfit - {"Optimizer"}):
         built = trainer(f"g_optimizer={{class: {name}, lr: 1e-3}}", f"d_optimizer={{class: {name}, lr: 1e-3}}")
         built.step(torch.randn(8, 2))
 
@@ -155,6 +168,24 @@ def test_differences() -> None:
         "penalties.r1.weight: none -> 1.0",
         "penalties.r1.every: none -> 1",
     ]
+
+
+def test_a_recipe_file_lies_over_its_recipe_field_by_field(tmp_path: Any) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("recipe: wgan-gp\ng_optimizer: {lr: 3e-4}\ndiscriminator: {class: dcgan, width: 32}\nsteps: 5\n")
+    one = resolve(load("digits"), str(path))
+    assert one.g_optimizer.options == {"lr": 3e-4, "betas": (0.0, 0.9)}
+    assert one.discriminator.options == {"norm": "none", "width": 32}
+    assert one.penalties.keys() == {"wgan_gp"}
+    assert (one.steps, one.kimg) == (5, None)
+    path.write_text("penalties: {r1: 3}")
+    assert {name: it.weight for name, it in resolve(load("digits"), str(path)).penalties.items()} == {"r1": 3}
+
+
+def test_ends_given_together_both_hold() -> None:
+    one = resolve(load("digits"), None, {"kimg": 1.0}, ["steps=5"])
+    assert (one.steps, one.kimg) == (5, 1.0)
+    assert resolve(load("digits"), None, {}, ["steps=5"]).kimg is None
 
 
 def test_a_new_class_brings_its_own_defaults() -> None:

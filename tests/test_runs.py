@@ -116,11 +116,38 @@ def test_a_state_without_its_record_is_no_checkpoint(tmp_path: Path) -> None:
     assert names == ["00000001.json", "00000001.safetensors", "00000004.json", "00000004.safetensors"]
 
 
+def test_a_damaged_checkpoint_set_aside_counts_no_longer(tmp_path: Path) -> None:
+    checkpoints = Run(tmp_path).checkpoints
+    for step in (10, 100, 105):
+        checkpoints.save(step, 64 * step, b"state")
+    for checkpoint in checkpoints.all()[-2:]:
+        checkpoints.set_aside(checkpoint)
+    for step in (15, 20, 25):
+        checkpoints.save(step, 64 * step, b"state")
+    assert [it.step for it in checkpoints.all()] == [20, 25]
+    assert len(list(checkpoints.directory.glob("*.safetensors.damaged"))) == 2
+
+
+def test_a_best_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    checkpoints = Run(tmp_path).checkpoints
+    checkpoints.save(1, 64, b"one")
+    for content in ("[1]", "{", ""):
+        (checkpoints.directory / "best.json").write_text(content)
+        assert checkpoints.best() is None
+
+
 # The directory.
 
 
 @pytest.mark.parametrize(
-    "content", [{"notes.txt": "mine"}, {"config.yaml": "lr: 1\n"}, {"log.jsonl": "", "config.yaml": "a: 1"}]
+    "content",
+    [
+        {"notes.txt": "mine"},
+        {"config.yaml": "lr: 1\n"},
+        {"log.jsonl": "", "config.yaml": "a: 1"},
+        {"log.jsonl": "x", "events.jsonl": "hello world"},
+        {"config.yaml": "format: csv"},
+    ],
 )
 def test_a_directory_of_another_program_is_refused_and_not_touched(tmp_path: Path, content: dict[str, str]) -> None:
     for name, text in content.items():

@@ -16,7 +16,7 @@ from poise.config.schema import (
     PenaltyConfig,
     SamplesConfig,
 )
-from poise.config.text import differences, dump, override, parse, parse_file
+from poise.config.text import differences, dump, merge, override, parse, parse_file
 
 __all__ = [
     "CheckpointConfig",
@@ -32,6 +32,7 @@ __all__ = [
     "build_generator",
     "differences",
     "dump",
+    "merge",
     "override",
     "parse",
     "parse_file",

@@ -1,8 +1,7 @@
 """From a config to the objects that it names."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -86,7 +85,7 @@ def _named(path: str, part: Part, table: Mapping[str, Callable[..., T]], **given
         raise ConfigError(f"{path}.{option} is {entry['input']!r}: {entry['msg'].lower()}") from error
     except PoiseError:
         raise
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is, among others
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -111,7 +110,10 @@ def _optimizer(path: str, settings: OptimizerConfig) -> Callable[..., torch.opti
     classes: dict[str, Callable[..., torch.optim.Optimizer]] = {
         name: value
         for name, value in vars(torch.optim).items()
-        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
+        if isinstance(value, type)
+        and issubclass(value, torch.optim.Optimizer)
+        and value is not torch.optim.Optimizer
+        and name not in _UNFIT
     }
     name = settings.class_
     if name not in classes:
@@ -123,9 +125,15 @@ def _optimizer(path: str, settings: OptimizerConfig) -> Callable[..., torch.opti
         if "fused" in known and not {"fused", "foreach", "differentiable"} & set(settings.options)
         else {}
     )
-    make = partial(classes[name], **{**fused, **settings.options})
-    try:
-        make([nn.Parameter(torch.zeros(1))])
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"{path}: {name} refuses these options: {error}") from error
+
+    def make(weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        try:
+            return classes[name](weights, **fused | settings.options)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ConfigError(f"{path}: {name} refuses these options or these weights: {error}") from error
+
     return make
+
+
+# LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
+_UNFIT = ("LBFGS", "SparseAdam")

@@ -27,7 +27,9 @@ __all__ = [
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
 
 
 class Part(_Frozen):
@@ -86,7 +88,10 @@ class LogConfig(_Frozen):
 
 
 class SamplesConfig(_Frozen):
-    """Sample pictures: ``count`` samples, first after ``first_step`` steps, then at doubling intervals."""
+    """Sample pictures: first after ``first_step`` steps, then at doubling intervals.
+
+    ``count`` is of images; of points in the plane a picture always shows 2,500.
+    """
 
     count: PositiveInt = 64
     first_step: PositiveInt = 16

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from poise.config.schema import Config
 from poise.errors import ConfigError, nearest
 
-__all__ = ["differences", "dump", "override", "parse", "parse_file"]
+__all__ = ["differences", "dump", "merge", "override", "parse", "parse_file"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,7 +26,16 @@ _Loader.add_implicit_resolver(
 
 
 def _load(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    """What a YAML text says.
+
+    Raises:
+        ValueError: when it is not YAML, or says what Python cannot hold, such as the 45th of a month.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"line {mark.line + 1}" if mark else str(error)) from error
 
 
 def parse_file(path: Path) -> dict[str, Any]:
@@ -39,9 +48,8 @@ def parse_file(path: Path) -> dict[str, Any]:
         fields = _load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f" (line {mark.line + 1})" if (mark := getattr(error, "problem_mark", None)) else ""
-        raise ConfigError(f"{path} is not YAML{where}: mend it, or give another file") from error
+    except ValueError as error:  # bytes that are no text among them
+        raise ConfigError(f"{path} is not YAML ({error}): mend it, or give another file") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{path} holds no settings: it must be a mapping such as 'batch: 64'")
     return fields
@@ -53,9 +61,7 @@ def dump(config: Config) -> str:
 
 
 def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply ``a.b=c`` assignments; values are YAML.
-
-    A new ``class`` brings its own defaults: of the old one's options only ``lr`` stays.
+    """Apply ``a.b=c`` assignments; values are YAML. See :func:`merge` for what becomes of the other fields.
 
     Args:
         fields: nested settings; not changed.
@@ -73,20 +79,50 @@ def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
             raise ConfigError(f"--set {assignment}: write it as path=value, such as --set g_optimizer.lr=1e-4")
         try:
             parsed = _load(value)
-        except yaml.YAMLError as error:
+        except ValueError as error:
             raise ConfigError(f"--set {assignment}: the value '{value}' is not YAML; quote it") from error
-        node = result
-        for key in keys[:-1]:
-            inner = node.get(key)
-            if isinstance(inner, str):  # a part that was given by its bare name
-                inner = {"class": inner}
-            node[key] = inner if isinstance(inner, dict) else {}
-            node = node[key]
-        if keys[-1] == "class" and node.get("class") != parsed:
-            options = {"lr": node["lr"]} if "lr" in node else {}
-            node.clear()
-            node.update(options)
-        node[keys[-1]] = parsed
+        if keys[0] in _FIXED:
+            raise ConfigError(f"--set {assignment}: '{keys[0]}' is not to be set; give {_FIXED[keys[0]]}")
+        if len(keys) == 1:
+            result[keys[0]] = parsed
+        else:
+            for key in reversed(keys):
+                parsed = {key: parsed}
+            result = merge(result, parsed)
+    return result
+
+
+_FIXED = {
+    "format": "nothing: it is that of this version",
+    "data": "the data as DATA",
+    "recipe": "--recipe",
+    "fingerprint": "nothing: it follows from the data",
+}
+
+
+def merge(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over others, field by field.
+
+    A part given by its bare name stands for its class. A new ``class`` brings its own defaults: of the old one's
+    options only ``lr`` stays.
+
+    Args:
+        fields: nested settings; not changed.
+        over: settings that take the place of those.
+    """
+    result: dict[str, Any] = _copy(fields)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(value, str) and isinstance(old, dict) and "class" in old:
+            value = {"class": value}
+        if not isinstance(value, Mapping):
+            result[key] = value
+            continue
+        if not isinstance(old, dict):
+            old = {"class": old} if isinstance(old, str) else {}
+        if value.get("class", old.get("class")) != old.get("class"):
+            old = {name: old[name] for name in ("lr",) if name in old}
+        result[key] = merge(old, value)
     return result
 
 

@@ -1,6 +1,7 @@
 """Evaluations, and the best checkpoint."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from poise.hooks.save import Save
@@ -47,11 +48,21 @@ class Evaluate(Hook):
         self._rows.keep_only(lambda row: not row.get("partial"))
         rows = read_rows(self._rows.path)
         self._evaluated_step = rows[-1]["step"] if rows else -1
-        best = min(rows, key=lambda row: row[self._metric], default=None)
-        saved = {checkpoint.step for checkpoint in self._save.checkpoints.all()}
-        if best is not None and best["step"] in saved:
-            self._save.checkpoints.mark_best(best["step"], self._metric, best[self._metric])
-        self._best = best[self._metric] if best else None
+        checkpoints = self._save.checkpoints
+        best = checkpoints.best()
+        self._best = best.best["value"] if best is not None and best.best is not None else None
+        # A killed process may have saved the checkpoint of a new best, and not have marked it.
+        saved = {checkpoint.step for checkpoint in checkpoints.all()}
+        for row in rows:
+            if row["step"] in saved and self._is_better(row.get(self._metric)):
+                self._mark(row["step"], row[self._metric])
+
+    def _is_better(self, value: float | None) -> bool:
+        return value is not None and isfinite(value) and (self._best is None or value < self._best)
+
+    def _mark(self, step: int, value: float) -> None:
+        self._best = value
+        self._save.checkpoints.mark_best(step, self._metric, value)
 
     def after_step(self, trainer: Trainer) -> None:
         """Evaluate when it is time."""
@@ -69,8 +80,6 @@ class Evaluate(Hook):
         row = {"step": trainer.steps, "nimg": trainer.nimg} | self._score(trainer) | marks
         self._rows.append(row)
         self._seen(row)
-        value = float(row[self._metric])
-        if self._best is None or value < self._best:
-            self._best = value
+        if self._is_better(row[self._metric]):
             self._save.save(trainer)
-            self._save.checkpoints.mark_best(trainer.steps, self._metric, value)
+            self._mark(trainer.steps, row[self._metric])

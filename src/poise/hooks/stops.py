@@ -42,7 +42,6 @@ class Stops(Hook):
     def start(self, trainer: Trainer) -> None:
         """Begin to listen."""
         self._t0 = self._polled = time.monotonic()
-        self._request.unlink(missing_ok=True)  # meant for a process that is gone
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._receive)
 

@@ -28,6 +28,8 @@ def _stages(shape: Sequence[int], width: int) -> tuple[int, int, list[int]]:
             f"dcgan makes images of 1, 3 or 4 channels and a side of 8, 16, 32, 64 or 128, not shape {tuple(shape)}; "
             "give --size, or take generator=mlp discriminator=mlp"
         )
+    if width < 1:
+        raise ValueError(f"width is {width}; it must be at least 1")
     # The paper's smallest stage is 4 x 4; an image of 8 x 8 would have no second stage above it.
     smallest = 4 if shape[1] > 8 else 2
     count = (shape[1] // smallest).bit_length() - 1
@@ -49,6 +51,7 @@ def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Nor
 
     Raises:
         ShapeError: when the shape is none that DCGAN makes.
+        ValueError: when the width is below 1.
     """
     channels, smallest, widths = _stages(shape, width)
     widths.reverse()
@@ -76,6 +79,7 @@ def dcgan_discriminator(shape: Sequence[int], width: int = 64, norm: Norm = "bat
 
     Raises:
         ShapeError: when the shape is none that DCGAN takes.
+        ValueError: when the width is below 1.
     """
     channels, smallest, widths = _stages(shape, width)
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]

@@ -11,6 +11,8 @@ __all__ = ["mlp_discriminator", "mlp_generator"]
 
 def _layers(sizes: Sequence[int], slope: float) -> list[nn.Module]:
     """Linear layers with a leaky ReLU between each two."""
+    if min(sizes) < 1 or len(sizes) < 2:
+        raise ValueError(f"an mlp of layers {list(sizes)}; width must be at least 1 and depth at least 0")
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]

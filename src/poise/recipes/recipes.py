@@ -5,7 +5,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from poise.config import Config, EmaConfig, EvaluateConfig, OptimizerConfig, Part, PenaltyConfig, override, parse, parse_file
+from poise.config import (
+    Config,
+    EmaConfig,
+    EvaluateConfig,
+    OptimizerConfig,
+    Part,
+    PenaltyConfig,
+    merge,
+    override,
+    parse,
+    parse_file,
+)
 from poise.data import Data
 from poise.errors import ConfigError, nearest
 
@@ -22,7 +33,12 @@ def _config(data: Data, *, norm: str = "batch", **settings: Any) -> Config:
     """What all recipes share: networks and length as fit the data, then ``settings``."""
     if data.kind == "vectors":
         networks = {"generator": Part(class_="mlp"), "discriminator": Part(class_="mlp")}
-        fitting: dict[str, Any] = {"z_dim": 8, "batch": 256, "kimg": 2500.0, "evaluate": EvaluateConfig(every_kimg=100.0)}
+        fitting: dict[str, Any] = {
+            "z_dim": 8,
+            "batch": 256,
+            "kimg": 2500.0,
+            "evaluate": EvaluateConfig(every_kimg=100.0),
+        }
     else:
         networks = {"generator": Part(class_="dcgan"), "discriminator": Part(class_="dcgan", norm=norm)}
         fitting = {"z_dim": 64, "batch": 64, "kimg": float(min(max(_EPOCHS * len(data) // 1000, 150), 5000))}
@@ -90,7 +106,8 @@ def resolve(
 
     Args:
         data: the prepared data.
-        recipe: a name, or a YAML file of settings over the recipe that it names as ``recipe`` (or the default).
+        recipe: a name, or a YAML file of settings over the recipe that it names as ``recipe`` (or the default); the
+            penalties of a file take the place of the recipe's.
         settings: top-level settings over the recipe's; None among them are left out. An end (``steps`` or ``kimg``)
             takes the place of the recipe's own.
         assignments: ``a.b=c``, over all of these.
@@ -105,11 +122,14 @@ def resolve(
     if name not in RECIPES:
         raise ConfigError(f"there is no recipe '{name}' {nearest(name, RECIPES)}; 'poise recipes' tells what each does")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
+    assigned = override({}, assignments)
     fields = RECIPES[name](data).model_dump(mode="json", by_alias=True) | {"recipe": name}
-    for layer in (filed, given, override({}, [it for it in assignments if it.split("=")[0].strip() in _ENDS])):
+    for layer in (filed, given | {end: assigned[end] for end in _ENDS if end in assigned}):
         if any(end in layer for end in _ENDS):
             fields |= dict.fromkeys(_ENDS)
-        fields |= layer
+        if "penalties" in layer:
+            fields["penalties"] = {}
+        fields = merge(fields, layer)
     # What was prepared stands: no recipe file can say otherwise.
     fields |= {"data": data.source, "fingerprint": data.fingerprint}
     config = parse(override(fields, assignments))
@@ -120,12 +140,15 @@ def resolve(
 _ENDS = ("steps", "kimg")
 
 
-def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]) -> Any:
+def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]) -> int | None:
     """The side of the images that a person asked for, before the data is there: by option, ``--set`` or recipe file."""
     fields = parse_file(Path(recipe)) if recipe is not None and _is_file(recipe) else {}
     if size is not None:
         fields["size"] = size
-    return override(fields, [it for it in assignments if it.split("=")[0].strip() == "size"]).get("size")
+    side = override(fields, [it for it in assignments if it.split("=")[0].strip() == "size"]).get("size")
+    if side is not None and type(side) is not int:
+        raise ConfigError(f"size is {side!r}: input should be a valid integer")
+    return side
 
 
 def _require_fit(config: Config, data: Data) -> None:

@@ -97,6 +97,12 @@ class Checkpoints:
         """The best one by the run's metric; None before the first evaluation."""
         return next((checkpoint for checkpoint in self.all() if checkpoint.best is not None), None)
 
+    def set_aside(self, checkpoint: Checkpoint) -> None:
+        """Rename a damaged checkpoint to ``*.damaged``, so that it no longer counts as the newest."""
+        for path in (checkpoint.path, checkpoint.path.with_suffix(".json")):
+            if path.exists():
+                path.replace(path.with_name(path.name + ".damaged"))
+
     def mark_best(self, step: int, metric: str, value: float) -> None:
         """Remember the checkpoint of ``step`` as the best so far."""
         write_atomic(self.directory / "best.json", json.dumps({"step": step, "metric": metric, "value": value}) + "\n")
@@ -104,10 +110,10 @@ class Checkpoints:
 
     def _best(self) -> dict[str, Any] | None:
         try:
-            best: dict[str, Any] = json.loads((self.directory / "best.json").read_text(encoding="utf-8"))
+            best = json.loads((self.directory / "best.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return best
+        return best if isinstance(best, dict) else None
 
     def _prune(self) -> None:
         everything = self.all()

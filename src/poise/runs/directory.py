@@ -1,6 +1,7 @@
 """The run directory."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -62,13 +63,16 @@ class Run:
         return any((self.path / mark).exists() for mark in _MARKS) and self._is_ours()
 
     def _is_ours(self) -> bool:
+        """Whether nothing speaks against it: readers accept a run that holds only some of its files."""
+        return not self.config_path.exists() or self._is_whole()
+
+    def _is_whole(self) -> bool:
+        """Whether its config.yaml is one that poise wrote, as far as can be told without reading YAML."""
         try:
             text = self.config_path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return True  # a run that holds only some of its files
         except OSError:
             return False
-        return any(line.startswith("format:") for line in text.splitlines())
+        return bool(re.search(r"^format: \d+$", text, re.MULTILINE))
 
     def prepare(self) -> None:
         """Make the directory, or make sure that it may be used.
@@ -84,10 +88,10 @@ class Run:
             others = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]
         except OSError as error:
             raise RunError(f"the run directory {self.path} cannot be made: {error.strerror}; {way_out}") from error
-        if others and not self.exists():
+        if others and not self._is_whole():
             raise RunError(
-                f"{self.path} is not empty and is not a run of poise (it holds {', '.join(sorted(others)[:3])}); "
-                f"nothing in it was touched; {way_out}"
+                f"{self.path} is not empty and is not a run of poise: it has no config.yaml of one (it holds "
+                f"{', '.join(sorted(others)[:3])}); nothing in it was touched; {way_out}"
             )
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise RunError(f"the run directory {self.path} is not writable; {way_out}")

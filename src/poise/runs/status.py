@@ -34,6 +34,7 @@ class Status:
         pid: the process.
         host: its machine.
         reason: why it stopped or failed.
+        hopeless: whether the same settings would fail in the same way.
     """
 
     state: State
@@ -45,6 +46,7 @@ class Status:
     pid: int
     host: str
     reason: str = ""
+    hopeless: bool = False
 
     def write(self, path: Path) -> None:
         """Write it as JSON, atomically."""

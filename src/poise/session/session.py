@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from poise.config import Config, build, differences, dump, parse, parse_file
 from poise.data import Batches, Data, save_png
-from poise.errors import CheckpointError, NonFiniteError, RunError
+from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.metrics import sliced_wasserstein
 from poise.runs import Checkpoint, Run, State, Status
@@ -68,7 +69,7 @@ class Session:
         say: called with each line that a person should read.
 
     Raises:
-        ConfigError: when settings contradict the data.
+        ConfigError: when a setting is wrong.
         DeviceError: when the device is not there.
     """
 
@@ -88,6 +89,8 @@ class Session:
         self.config = config.model_copy(update={"fingerprint": data.fingerprint})
         self.data = data
         self.run = run
+        if max_seconds is not None and not max_seconds > 0:
+            raise ConfigError(f"max_seconds is {max_seconds}; it must be above 0")
         self._max_seconds = max_seconds
         self._allow_change = allow_change
         self._hooks = hooks
@@ -106,18 +109,25 @@ class Session:
         """
         self.run.prepare()
         with self.run.claim():
-            self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
-            self._agree_on_settings()
-            self._resume()
+            self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
+            changes = self._agreed_changes()
+            damaged = self._load()
+            steps, kimg = self.config.steps, self.config.kimg
+            if self.trainer.has_reached(steps, kimg):
+                if self.run.state() is not State.FINISHED:
+                    self._write_status(State.FINISHED)
+                return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
+            self._go_on(changes, damaged)
             return self._train()
 
-    def _agree_on_settings(self) -> None:
-        """Write the config, unless the run has another one."""
-        if not self.run.exists():
-            self.run.write_config(self._config_text())
-            return
+    def _agreed_changes(self) -> list[str]:
+        """How the settings differ from the run's own, if they may. Nothing is written yet.
+
+        Raises:
+            RunError: when they may not, or when nothing was changed after a failure that would come again.
+        """
         if not self.run.config_path.exists():
-            raise RunError(f"{self.run.path} has no config.yaml, so nobody can tell what it trains; give another --run")
+            return []
         old = parse(parse_file(self.run.config_path), str(self.run.config_path))
         changes = differences(old, self.config, ignore=NOT_IDENTITY)
         status = self.run.status()
@@ -126,15 +136,56 @@ class Session:
                 f"run {self.run.name} was made with other settings ({'; '.join(changes)}); give these again, take the "
                 "change with --allow-change, or give another --run"
             )
-        if changes:
-            self._event("settings_changed", "info", {"changes": changes}, "went on with them")
-            self._say(f"Settings changed: {'; '.join(changes)}")
-        elif status is not None and status.state is State.FAILED:
+        if not changes and status is not None and status.hopeless:
             raise RunError(
                 f"run {self.run.name} failed ({status.reason}); the same settings would fail in the same way. "
                 "Change some with --set ... --allow-change, or give another --run"
             )
+        return changes
+
+    def _load(self) -> list[tuple[Checkpoint, str]]:
+        """Load the newest good checkpoint; return the damaged ones that are newer, and what is wrong with them.
+
+        Raises:
+            CheckpointError: when there was one and none is good, or the good one does not fit the settings.
+        """
+        checkpoints = self.run.checkpoints.all()
+        damaged: list[tuple[Checkpoint, str]] = []
+        for checkpoint in reversed(checkpoints):
+            try:
+                state = _state(checkpoint)
+            except CheckpointError as error:
+                damaged.append((checkpoint, str(error)))
+            else:
+                self.trainer.load_state_dict(state["trainer"])
+                return damaged
+        status = self.run.status()
+        ended = status is not None and status.step > 0 and status.state in (State.FINISHED, State.STOPPED)
+        if checkpoints or ended:
+            reasons = "; ".join(reason for _, reason in damaged) or f"{self.run.checkpoints.directory} holds none"
+            raise CheckpointError(
+                f"run {self.run.name} has no good checkpoint left: {reasons}. Nothing was changed; "
+                "start over with another --run, or put a good checkpoint back"
+            )
+        return damaged
+
+    def _go_on(self, changes: Sequence[str], damaged: Sequence[tuple[Checkpoint, str]]) -> None:
+        """Write the settings, and make the run's files those of the step that was loaded."""
+        step = self.trainer.steps
+        self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
+        for rows in (self.run.log, self.run.metrics):
+            rows.keep_only(lambda row: row.get("step", 0) <= step)
         self.run.write_config(self._config_text())
+        for checkpoint, reason in damaged:
+            self.run.checkpoints.set_aside(checkpoint)
+            self._event("checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead")
+            self._say(f"Warning: {reason}; taking the one of step {step} instead")
+        if changes:
+            self._event("settings_changed", "info", {"changes": list(changes)}, "went on with them")
+            self._say(f"Settings changed: {'; '.join(changes)}")
+        if step:
+            self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
+            self._say(f"Going on from step {step:,}")
 
     def _config_text(self) -> str:
         from poise import __version__
@@ -143,38 +194,9 @@ class Session:
             self.config
         )
 
-    def _resume(self) -> None:
-        """Load the newest good checkpoint, and drop the rows that will be written again."""
-        checkpoints = self.run.checkpoints.all()
-        bad: list[str] = []
-        for checkpoint in reversed(checkpoints):
-            try:
-                self.trainer.load_state_dict(_state(checkpoint)["trainer"])
-                break
-            except CheckpointError as error:
-                bad.append(str(error))
-                self._event("checkpoint_damaged", "warning", {"error": str(error)}, "took the one before it")
-        else:
-            if checkpoints:
-                raise CheckpointError(
-                    f"run {self.run.name} has no good checkpoint left: {'; '.join(bad)}. Nothing was changed; "
-                    "start over with another --run, or put a good checkpoint back"
-                )
-        step = self.trainer.steps
-        for line in bad:
-            self._say(f"Warning: {line}; taking the one of step {step} instead")
-        for rows in (self.run.log, self.run.metrics):
-            rows.keep_only(lambda row: row.get("step", 0) <= step)
-        if step:
-            self._say(f"Going on from step {step:,}")
-            self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
-
     def _train(self) -> Outcome:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
         first_nimg = self.trainer.nimg
-        if self.trainer.has_reached(steps, kimg):
-            self._write_status(State.FINISHED)
-            return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
         stops = Stops(self.run.stop_request, self._max_seconds, _signals())
         self._write_status(State.RUNNING)
         t0 = time.perf_counter()
@@ -182,10 +204,10 @@ class Session:
             self.trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
         except NonFiniteError as error:
             self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
-            self._write_status(State.FAILED, str(error))
+            self._write_status(State.FAILED, str(error), hopeless=True)
             raise
         except BaseException as error:
-            self._write_status(State.STOPPED, f"{type(error).__name__}: {error}")
+            self._write_status(State.FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
             stops.release()
@@ -212,33 +234,32 @@ class Session:
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
         )
-        hooks: list[Hook] = [
-            Log(run.log, config.log.every_steps, self._seen),
-            Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save),
-        ]
-        if has_picture(self.data.scaling):
-            longest = config.samples.at_most_kimg
-            hooks.append(
-                Samples(
-                    run.samples,
-                    self._draw,
-                    config.samples.count if self.data.kind == "images" else PICTURED_POINTS,
-                    config.seed,
-                    config.samples.first_step,
-                    None if longest is None else max(1, round(1000 * longest / config.batch)),
-                )
-            )
-        return [*hooks, save]
+        log = Log(run.log, config.log.every_steps, self._seen)
+        evaluate = Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save)
+        if not has_picture(self.data.scaling):
+            return [log, evaluate, save]
+        longest = config.samples.at_most_kimg
+        samples = Samples(
+            run.samples,
+            self._draw,
+            config.samples.count if self.data.kind == "images" else PICTURED_POINTS,
+            config.seed,
+            config.samples.first_step,
+            None if longest is None else max(1, round(1000 * longest / config.batch)),
+        )
+        # Pictures before whatever may save this step: a killed process draws none of a step that is saved.
+        return [log, samples, evaluate, save]
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
         save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
-        """The sliced Wasserstein distance on raw values, with how it was measured."""
+        """The sliced Wasserstein distance on raw values as files have them: pixels in [0, 255], or the data's units."""
         count = min(self.config.evaluate.samples, len(self.data))
-        real = self.data.tensor(np.random.default_rng(_EVALUATION).choice(len(self.data), count, replace=False))
-        fake = trainer.sample(count, _EVALUATION)
+        chosen = np.random.default_rng(_EVALUATION).choice(len(self.data), count, replace=False)
+        real = torch.from_numpy(np.asarray(self.data.array[chosen])).float()
+        fake = torch.from_numpy(self.data.restore(trainer.sample(count, _EVALUATION))).float()
         return {
             "swd": sliced_wasserstein(real, fake, seed=_EVALUATION),
             "features": "raw",
@@ -247,7 +268,7 @@ class Session:
             "seed": _EVALUATION,
         }
 
-    def _write_status(self, state: State, reason: str = "") -> None:
+    def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
         trainer, config = self.trainer, self.config
         self.run.write_status(
             Status(
@@ -260,6 +281,7 @@ class Session:
                 pid=os.getpid(),
                 host=socket.gethostname(),
                 reason=reason,
+                hopeless=hopeless,
             )
         )
 

@@ -1,0 +1,198 @@
+"""Sessions in one process: what they change of a run, when they refuse, and which checkpoint is best."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from poise.data import Data, load
+from poise.errors import CheckpointError, ConfigError, RunError
+from poise.recipes import resolve
+from poise.runs import Run, State, read_rows
+from poise.session import Outcome, Sampler, Session, run_for
+from poise.trainer import Trainer, unpack
+
+SMALL = ["generator.width=8", "discriminator.width=8", "batch=32", "evaluate.every_kimg=0.06", "log.every_steps=2"]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return load(np.random.default_rng(0).normal(3.0, 2.0, (256, 2)).astype(np.float32))
+
+
+def train(data: Data, run: Run, *assignments: str, steps: int = 6, **options: Any) -> Outcome:
+    config = resolve(data, None, {"steps": steps}, [*SMALL, *assignments])
+    return Session(config, data, run, device="cpu", **options).train()
+
+
+def files(run: Run) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_an_allowed_change_is_what_trains_on(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    train(data, run, "g_optimizer.lr=1e-7", steps=8, allow_change=True)
+    state = unpack(run.checkpoints.last().read())["trainer"]
+    assert state["g_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-7
+    assert state["d_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("change", ["generator.width=16", "g_optimizer.class=SGD"])
+def test_a_change_that_does_not_fit_leaves_the_run_as_it_was(data: Data, tmp_path: Path, change: str) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    before = files(run)
+    with pytest.raises(CheckpointError, match="does not fit these networks and optimizers"):
+        train(data, run, change, steps=8, allow_change=True)
+    assert files(run) == before
+    assert train(data, run, steps=8).trained_steps == 2
+
+
+def test_damaged_checkpoints_never_cost_the_ones_that_follow(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run, "checkpoint.every_steps=4", steps=10)
+    for checkpoint in run.checkpoints.all()[1:]:
+        checkpoint.path.write_bytes(b"")
+    lines: list[str] = []
+    train(data, run, "checkpoint.every_steps=4", steps=9, say=lines.append)
+    assert any(line.startswith("Warning: ") and "instead" in line for line in lines)
+    assert run.checkpoints.last().step == 9
+    assert Sampler(run, "cpu").sample(3).shape == (3, 2)
+
+
+def test_checkpoints_that_are_gone_are_no_fresh_start(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    for path in run.checkpoints.directory.glob("*.json"):
+        path.unlink()
+    before = files(run)
+    with pytest.raises(CheckpointError, match="has no good checkpoint left"):
+        train(data, run, steps=8)
+    assert files(run) == before
+
+
+def test_a_finished_run_is_not_touched(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    before = files(run)
+    for steps in (6, 3):
+        outcome = train(data, run, steps=steps)
+        assert (outcome.trained_steps, outcome.state) == (0, State.FINISHED)
+    assert files(run) == before
+
+
+def test_a_crash_is_a_failure_that_may_be_tried_again(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "r")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "sample", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            train(data, run)
+    assert run.state() is State.FAILED
+    assert run.status().reason == "OSError: disk full"
+    assert train(data, run).state is State.FINISHED
+
+
+def test_a_time_limit_must_be_one(data: Data, tmp_path: Path) -> None:
+    for limit in (0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="max_seconds is"):
+            train(data, Run(tmp_path / "r"), max_seconds=limit)
+
+
+def test_a_stop_asked_of_a_process_that_is_gone_is_forgotten(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    run.prepare()
+    run.stop_request.touch()
+    with pytest.raises(RunError, match="is not empty"):
+        train(data, run)
+    run.stop_request.unlink()
+    train(data, run)
+    run.stop_request.touch()
+    assert train(data, run, steps=8).state is State.FINISHED
+
+
+# The best checkpoint.
+
+
+def score(values: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let evaluations at these steps give these values."""
+    monkeypatch.setattr(Session, "_scores", lambda self, trainer: {"swd": values[trainer.steps]})
+
+
+def test_the_best_stays_the_best_after_going_on(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score({2: 0.9, 4: 0.5, 5: 0.3, 6: 0.45, 8: 0.4}, monkeypatch)
+    run = Run(tmp_path / "r")
+    train(data, run, steps=5)
+    assert run.checkpoints.best().best["value"] == 0.3
+    train(data, run, steps=8)
+    assert (run.checkpoints.best().step, run.checkpoints.best().best["value"]) == (5, 0.3)
+
+
+def test_a_metric_that_is_no_number_is_never_best(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score({2: float("nan"), 4: 0.5, 6: float("nan"), 8: 0.4}, monkeypatch)
+    run = Run(tmp_path / "r")
+    train(data, run, steps=4)
+    assert run.checkpoints.best().step == 4
+    train(data, run, steps=8)
+    assert run.checkpoints.best().step == 8
+    assert [row["swd"] for row in read_rows(run.metrics.path)] == [None, 0.5, None, 0.4]
+
+
+def test_a_best_that_was_saved_and_not_marked_is_found(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run, steps=4)
+    best = run.checkpoints.best()
+    (run.checkpoints.directory / "best.json").unlink()
+    train(data, run, "evaluate.every_kimg=0.06", steps=5)
+    rows = {row["step"]: row["swd"] for row in read_rows(run.metrics.path)}
+    assert run.checkpoints.best().best["value"] == min(rows[best.step], rows[5])
+
+
+def test_scores_are_in_the_units_of_the_data(data: Data, tmp_path: Path) -> None:
+    """A generator that makes one point, the data's mean, is as far as the data's spread: sigma in each direction."""
+    outcome = train(data, Run(tmp_path / "r"))
+    for weight in outcome.trainer.average.parameters():
+        torch.nn.init.zeros_(weight)
+    session = Session(resolve(data, None, {"steps": 6}, SMALL), data, Run(tmp_path / "r"), device="cpu")
+    assert session._scores(outcome.trainer)["swd"] == pytest.approx(2.0, rel=0.1)
+
+
+# Names.
+
+
+def test_the_settings_name_the_run(data: Data, tmp_path: Path) -> None:
+    config = resolve(data, None, {"steps": 6}, SMALL)
+    run = run_for(config, root=tmp_path)
+    assert run_for(config, root=tmp_path).path == run.path
+    run.prepare()
+    with run.claim():  # a process that was killed before it wrote the settings leaves the name as it was
+        pass
+    assert run_for(config, root=tmp_path).path == run.path
+    train(data, run)
+    assert run_for(config, root=tmp_path).path == run.path
+    longer = resolve(data, None, {"steps": 60}, SMALL)
+    assert run_for(longer, root=tmp_path).path == run.path
+    assert run_for(resolve(data, None, {"steps": 6, "seed": 1}, SMALL), root=tmp_path).path != run.path
+
+
+def test_settings_that_cannot_be_read_are_no_reason_to_begin_another_run(data: Data, tmp_path: Path) -> None:
+    config = resolve(data, None, {"steps": 6}, SMALL)
+    run = run_for(config, root=tmp_path)
+    train(data, run)
+    run.config_path.write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"config.yaml is not YAML"):
+        run_for(config, root=tmp_path)
+
+
+def test_events_are_json_of_what_happened(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    train(data, run, steps=8)
+    events = [json.loads(line) for line in run.events.path.read_text().splitlines()]
+    assert [(it["step"], it["kind"]) for it in events] == [(6, "finished"), (6, "resumed"), (8, "finished")]
+    assert all(set(it) == {"step", "kind", "severity", "evidence", "action", "time"} for it in events)
