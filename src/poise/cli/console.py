@@ -1,5 +1,7 @@
 """The terminal: progress bars where a person looks, plain lines in a pipe."""
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,9 +11,23 @@ from rich.console import Console
 __all__ = ["console", "preparing", "track"]
 
 
-def console(as_json: bool = False) -> Console:
-    """Where a verb talks to a person: standard output, or standard error where that carries JSON."""
-    return Console(stderr=as_json, highlight=False, soft_wrap=True)
+class _Console(Console):
+    """A console that a training outlives: when its reader goes away, as with ``| head``, it falls silent."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if self.stderr else sys.stdout).fileno())
+
+
+def console(aside: bool = False) -> Console:
+    """Where a verb talks to a person.
+
+    Text is printed as it is: names and paths may hold brackets and colons.
+
+    Args:
+        aside: whether standard output carries a result, so that talk goes to standard error.
+    """
+    return _Console(stderr=aside, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -26,15 +42,21 @@ def preparing(quiet: bool = False) -> Iterator[None]:
 
 
 def track(what: str, stream: Console) -> Any:
-    """A ``progress(iterable, total)`` for preparing data: a bar for a person, one line in a pipe."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A ``progress(iterable, total)`` for preparing data: a bar a pass for a person, one line for all in a pipe."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    is_said = False
 
     def progress(items: Iterable[Any], total: int) -> Iterator[Any]:
+        nonlocal is_said
         if not stream.is_terminal:
-            stream.print(f"{what}: {total:,} items")
+            if not is_said:
+                stream.print(what)
+            is_said = True
             yield from items
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Progress(*columns, console=stream, transient=True) as bar:
             yield from bar.track(items, total=total, description=what)
 

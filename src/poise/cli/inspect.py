@@ -13,7 +13,7 @@ __all__ = ["recipes", "runs", "show"]
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What a run's files tell, for people and for programs."""
+    """What a run's files tell, for people and for programs; what is missing or damaged in them is None or 0."""
     status, state, row = run.status(), run.state(), run.last_row()
     best = run.checkpoints.best()
     saved = run.checkpoints.last()
@@ -21,19 +21,25 @@ def _facts(run: Run) -> dict[str, Any]:
         "name": run.name,
         "path": str(run.path),
         "state": str(state) if state else None,
-        "step": row.get("step", status.step if status else 0),
+        "step": _number(row.get("step"), status.step if status else 0),
         "target_steps": status.target_steps if status else None,
-        "nimg": row.get("nimg", status.nimg if status else 0),
+        "nimg": _number(row.get("nimg"), status.nimg if status else 0),
         "target_kimg": status.target_kimg if status else None,
-        "seconds": row.get("seconds", status.seconds if status else 0.0),
-        "img_per_s": row.get("img_per_s"),
-        "d_loss": row.get("d_loss"),
-        "g_loss": row.get("g_loss"),
+        "seconds": _number(row.get("seconds"), status.seconds if status else 0.0),
+        "img_per_s": _number(row.get("img_per_s")),
+        "d_loss": _number(row.get("d_loss")),
+        "g_loss": _number(row.get("g_loss")),
         "checkpoint_step": saved.step if saved else None,
-        "steps_to_redo": run.steps_at_risk() if state is State.KILLED else 0,
+        "steps_to_redo": 0 if state in (State.RUNNING, State.FINISHED) else run.steps_at_risk(),
         "best": dict(best.best) if best and best.best else None,
         "reason": status.reason if status else "",
     }
+
+
+def _number(value: Any, otherwise: float | None = None) -> Any:
+    """``value`` if it is a number that can be reckoned with."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
+    return value if is_number else otherwise
 
 
 def _progress(facts: dict[str, Any]) -> str:
@@ -44,8 +50,9 @@ def _progress(facts: dict[str, Any]) -> str:
     return f"{facts['step']:,} steps"
 
 
-def _number(value: Any, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _text(value: Any, form: str) -> str:
+    """A number in this form; anything else as it is."""
+    return "" if value is None else str(value) if _number(value) is None else format(value, form)
 
 
 def runs(
@@ -66,15 +73,16 @@ def runs(
 
 
 def _listed(facts: dict[str, Any]) -> tuple[str, ...]:
-    redo = f"{facts['steps_to_redo']:,} steps would be redone" if facts["state"] == State.KILLED else ""
+    redo = f"{facts['steps_to_redo']:,} steps would be redone" if facts["steps_to_redo"] else ""
+    reason = next(iter(facts["reason"].splitlines()), "")
     return (
         facts["name"],
         facts["state"] or "",
         _progress(facts),
-        _number(facts["img_per_s"], ",.0f"),
-        _number(facts["d_loss"], ".3f"),
-        _number(facts["g_loss"], ".3f"),
-        redo or facts["reason"],
+        _text(facts["img_per_s"], ",.0f"),
+        _text(facts["d_loss"], ".3f"),
+        _text(facts["g_loss"], ".3f"),
+        "; ".join(filter(None, (redo, reason))),
     )
 
 
@@ -97,28 +105,23 @@ def show(
     target = find(run)
     facts = _facts(target)
     row = target.last_row()
-    metrics = read_rows(target.metrics.path)
-    config = target.config_path.read_text(encoding="utf-8") if target.config_path.exists() else ""
+    metrics = next(reversed(read_rows(target.metrics.path)), {})
     if as_json:
-        import yaml
-
-        facts |= {"last": row, "metrics": metrics[-1] if metrics else None, "config": yaml.safe_load(config)}
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(
+            json.dumps(facts | {"last": row, "metrics": metrics or None} | _config(target), indent=2, default=str)
+        )
         return
     typer.echo(f"{facts['name']}: {facts['state'] or 'no status'}, {_progress(facts)}, {target.path}")
     if facts["reason"]:
         typer.echo(f"  because: {facts['reason']}")
     if facts["steps_to_redo"]:
         typer.echo(f"  {facts['steps_to_redo']:,} steps would be redone by going on")
-    skipped = {"step", "nimg", "seconds", "partial"}
     typer.echo(f"  trained {facts['seconds']:,.1f} s, {facts['nimg']:,} real images")
     for name, value in row.items():
-        if name not in skipped:
-            typer.echo(f"  {name:<14} {_number(value, ',.5g')}")
-    if metrics:
-        last = metrics[-1]
-        measured = f"{last.get('features')} features, {last.get('fake_samples'):,} samples"
-        typer.echo(f"  {'swd':<14} {last['swd']:.5g} at step {last['step']:,} ({measured})")
+        if name not in {"step", "nimg", "seconds", "partial"}:
+            typer.echo(f"  {name:<14} {_text(value, ',.5g')}")
+    for line in _measured(metrics):
+        typer.echo(line)
     checkpoints = [f"{it.step:,}{' (best)' if it.best else ''}" for it in target.checkpoints.all()]
     typer.echo(f"  {'checkpoints':<14} {', '.join(checkpoints) or 'none'}")
     pictures = sorted(target.samples.glob("*.png"))
@@ -126,9 +129,32 @@ def show(
         typer.echo(f"  {'samples':<14} {pictures[-1]}")
     events = [event for event in read_rows(target.events.path) if event.get("severity") != "info"]
     for event in events[-5:]:
-        typer.echo(f"  {event['severity']:<14} step {event['step']:,}: {event['kind']}; {event['action']}")
-    if config:
-        typer.echo("\n" + config.rstrip())
+        severity, step = str(event.get("severity", "event")), _text(event.get("step"), ",")
+        typer.echo(f"  {severity:<14} step {step}: {event.get('kind')}; {event.get('action')}")
+    if target.config_path.exists():
+        typer.echo("\n" + target.config_path.read_text(encoding="utf-8", errors="replace").rstrip())
+
+
+def _measured(row: dict[str, Any]) -> Iterator[str]:
+    """A line for each metric of an evaluation, with what it was measured on."""
+    about = [f"{row['features']} features"] if row.get("features") else []
+    about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
+    how = f" ({', '.join(about)})" if about else ""
+    for name, value in row.items():
+        if name not in {"step", "nimg", "seed", "real_samples", "fake_samples"} and _number(value) is not None:
+            yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """The settings as they are written, or why they cannot be read."""
+    import yaml
+
+    if not run.config_path.exists():
+        return {"config": None}
+    try:
+        return {"config": yaml.safe_load(run.config_path.read_text(encoding="utf-8"))}
+    except (ValueError, yaml.YAMLError) as error:
+        return {"config": None, "config_error": f"{run.config_path} is not YAML: {' '.join(str(error).split())}"}
 
 
 def recipes(

@@ -12,7 +12,9 @@ from poise.trainer import Hook, Trainer
 __all__ = ["Progress", "gauge"]
 
 _REFRESH_SECONDS = 0.2
+_FIRST_LINE_SECONDS = 1.0
 _LINE_SECONDS = 10.0
+_FAR = 1e18  # an end as good as none, that floats still reckon with
 _SHOWN = {"d_loss": "d_loss", "g_loss": "g_loss", "d_real": "D(real)", "d_fake": "D(fake)"}
 
 
@@ -32,13 +34,15 @@ def duration(seconds: float) -> str:
     >>> duration(3723), duration(123.4)
     ('1:02:03', '2:03')
     """
+    if not seconds < 1e8:
+        return "years"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Progress(Hook):
-    """A live line for a person; in a pipe, a plain line at most every ten seconds.
+    """A live line for a person; in a pipe, a plain line with the first numbers and then one every ten seconds.
 
     Speed and time left are measured by the wall clock over this session, all costs included.
 
@@ -72,7 +76,9 @@ class Progress(Hook):
     def after_step(self, trainer: Trainer) -> None:
         """Show how far it is, when it is time."""
         now = time.monotonic()
-        if now - self._shown >= (_REFRESH_SECONDS if self._live else _LINE_SECONDS):
+        is_first = self._shown == self._t0 and bool(self._numbers)
+        pause = _REFRESH_SECONDS if self._live else _FIRST_LINE_SECONDS if is_first else _LINE_SECONDS
+        if now - self._shown >= pause:
             self._shown = now
             self._show(trainer)
 
@@ -115,7 +121,7 @@ class Progress(Hook):
     def _remaining(self, trainer: Trainer, elapsed: float) -> tuple[float, float]:
         """The share that is done, and the seconds left at this session's mean speed; whichever end comes first."""
         ends = [
-            (now, first, end)
+            (now, first, min(_FAR, end))
             for now, first, end in (
                 (trainer.steps, self._first[0], self._steps),
                 (trainer.nimg, self._first[1], None if self._kimg is None else 1000 * self._kimg),

@@ -1,9 +1,13 @@
 """``poise sample``."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
+
+from poise.errors import ConfigError
 
 __all__ = ["sample"]
 
@@ -12,51 +16,78 @@ def sample(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
     n: int = typer.Option(64, "-n", "--count", min=1, help="How many samples."),
     seed: int = typer.Option(0, min=0, help="Of the latents: the same seed gives the same samples."),
-    grid: Path | None = typer.Option(None, help="Write one picture of all samples here.", show_default=False),
+    grid: Path | None = typer.Option(None, help="Write one picture of all samples here, a .png.", show_default=False),
     out: Path | None = typer.Option(
-        None, help="Write single PNGs, or one samples.npy for vectors, into this directory.", show_default=False
+        None,
+        help="Write single PNGs, or one samples.npy for vectors, into this directory. They take the place of all "
+        "samples that were written there before; other files are left alone.",
+        show_default=False,
     ),
     walk: Path | None = typer.Option(
-        None, help="Write an animated walk through latent space here, .gif, .webp or .png.", show_default=False
+        None,
+        help="Write an animated walk through latent space here, past up to 8 samples, .gif, .webp or .png.",
+        show_default=False,
     ),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Sample from a run's best generator (its averaged weights)."""
+    if grid is not None and grid.suffix.lower() != ".png":
+        raise ConfigError(f"{grid}: the picture of all samples is a PNG file; write it as .png")
     from poise.cli.console import preparing
     from poise.runs import find
-    from poise.session import Sampler, has_picture, write_picture, write_samples, write_walk
 
     target = find(run)
     with preparing(quiet=as_json):
+        from poise.session import Sampler, has_picture, write_picture, write_samples, write_walk
+
         sampler = Sampler(target, device)
-    for warning in sampler.warnings:
-        typer.echo(f"warning: {warning}", err=True)
     if grid is None and out is None and walk is None:
         if has_picture(sampler.scaling):
             grid = target.path / "generated.png"
         else:
             out = target.path / "generated"
-    written: list[Path] = []
+    files: list[Path] = []
+    said: list[str] = []
     if walk is not None:
-        written.append(write_walk(sampler, walk, stops=min(n, 8), seed=seed))
+        stops = min(n, 8)
+        with _writing(walk):
+            files.append(write_walk(sampler, walk, stops=stops, seed=seed))
+        said.append(f"a walk past {_count(max(stops, 2))} in {walk}")
     samples = sampler.sample(n, seed) if grid is not None or out is not None else None
     if grid is not None and samples is not None:
-        written.append(write_picture(sampler, samples, grid, seed=seed))
+        with _writing(grid):
+            files.append(write_picture(sampler, samples, grid, seed=seed))
+        said.append(f"a picture of {_count(n)} in {grid}")
     if out is not None and samples is not None:
-        written += write_samples(sampler, samples, out, seed=seed)
-    facts = {
-        "run": target.name,
-        "checkpoint_step": sampler.checkpoint.step,
-        "count": n,
-        "seed": seed,
-        "files": [str(path) for path in written],
-    }
+        with _writing(out):
+            written = write_samples(sampler, samples, out, seed=seed)
+        files += written
+        said.append(f"{_count(n)} in {written[0] if len(written) == 1 else f'{out} ({len(written):,} files)'}")
+    for warning in sampler.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
+        facts = {
+            "run": target.name,
+            "checkpoint_step": sampler.checkpoint.step,
+            "count": 0 if samples is None else n,
+            "seed": seed,
+            "files": [str(path) for path in files],
+        }
         typer.echo(json.dumps(facts, indent=2))
         return
     kept = "best" if sampler.checkpoint.best else "last"
-    where = ", ".join(map(str, written)) if len(written) < 4 else f"{out} ({len(written)} files)"
-    typer.echo(
-        f"{n} samples of {target.name}, {kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}: {where}"
-    )
+    typer.echo(f"{target.name}, {kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}: {'; '.join(said)}")
+
+
+def _count(n: int) -> str:
+    return f"{n:,} sample{'s' * (n != 1)}"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Name what a person gave, and not a temporary file, where it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; give another path") from error

@@ -27,7 +27,9 @@ def train(
         None, help="A recipe's name ('poise recipes' lists them) or a YAML file of settings.", show_default=False
     ),
     run: str | None = typer.Option(
-        None, help="The run directory, or a name under runs/. Left out, the settings name it.", show_default=False
+        None,
+        help="The run directory; of a run under runs/ its name will do. Left out, the settings name it.",
+        show_default=False,
     ),
     assignments: list[str] = typer.Option(
         [], "--set", metavar="A.B=C", help="Change one setting, such as g_optimizer.lr=1e-4; may be repeated."
@@ -49,7 +51,7 @@ def train(
     """Train a generator on DATA. The same command again goes on where the run was left."""
     from poise.cli.console import console, preparing, track
 
-    stream = console(as_json)
+    stream = console(aside=as_json or dry_run)
     with preparing(quiet=as_json):
         from poise.cli.progress import Progress
         from poise.config import dump
@@ -58,7 +60,7 @@ def train(
         from poise.session import Session, run_for
 
     side = chosen_size(size, recipe, assignments)
-    prepared = load(data, size=side, progress=track("preparing images", stream))
+    prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
     given = {"size": side, "steps": steps, "kimg": kimg, "batch": batch, "seed": seed, "flip": flip}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
@@ -125,9 +127,8 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
     best = run.checkpoints.best()
     if best is not None and best.best is not None:
         stream.print(f"  best     step {best.step:,} ({best.best['metric']} {best.best['value']:.4g})")
-    stream.print(
-        f"  next     poise sample {run.name if run.path.parent == RUNS else run.path} -n 64 --grid samples.png"
-    )
+    named = shlex.quote(run.name if run.path.parent == RUNS else str(run.path))
+    stream.print(f"  next     poise sample {named} -n 64 --grid samples.png")
 
 
 def _facts(outcome: "Outcome") -> dict[str, Any]:

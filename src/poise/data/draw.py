@@ -82,7 +82,7 @@ def save_png(image: Image.Image, path: str | Path, text: Mapping[str, str] | Non
     path = Path(path)
     chunks = PngInfo()
     for key, value in (text or {}).items():
-        chunks.add_text(key, value)
+        chunks.add_text(key, value.encode(errors="replace").decode())  # a file name may be no text
     content = BytesIO()
     image.save(content, format="PNG", pnginfo=chunks)
     path.parent.mkdir(parents=True, exist_ok=True)

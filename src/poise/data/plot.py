@@ -27,16 +27,16 @@ _DRAWN = 20_000  # points that stand for a density where its extent is looked fo
 
 
 def scatter(
-    points: NDArray[np.floating], real: NDArray[np.floating] | Density, *, title: str, pixels: int = 640
+    points: NDArray[np.floating], real: NDArray[np.floating] | Density | None, *, title: str, pixels: int = 640
 ) -> Image.Image:
     """Draw generated points over the density of the real ones.
 
-    The real data sets the limits, and both axes have one scale. Generated points outside of the limits, or not finite,
-    are counted in the legend.
+    The real data sets the limits, or the generated points where there is none, and both axes have one scale. Generated
+    points outside of the limits, or not finite, are counted in the legend.
 
     Args:
         points: the generated points, ``(n, 2)``, in the units of the data.
-        real: the real points, ``(m, 2)``, or their density.
+        real: the real points, ``(m, 2)``, or their density; None where they are not known.
         title: the line above the plot.
         pixels: width and height of the picture, at least 200.
 
@@ -49,15 +49,19 @@ def scatter(
     if pixels < 200:
         raise DataError(f"pixels is {pixels}; a plot needs at least 200")
     generated = _in_plane(points, "generated")
-    if isinstance(real, np.ndarray):
+    legend: list[tuple[Color | None, str]] = [(_GENERATED, f"{len(points):,} generated")]
+    if real is None:
+        extent = generated[np.isfinite(generated).all(axis=1)]
+        extent = extent if len(extent) else np.zeros((1, 2))
+    elif isinstance(real, np.ndarray):
         extent = _in_plane(real, "real")
         extent = real = extent[np.isfinite(extent).all(axis=1)]
         if len(extent) == 0:
             raise DataError("there are no finite real points, so the plot has no limits")
-        caption = f"{len(real):,} real"
+        legend.append((_REAL, f"{len(real):,} real"))
     else:
         extent = _in_plane(real.sample(_DRAWN, np.random.default_rng(0)), "real")
-        caption = "real density"
+        legend.append((_REAL, "real density"))
     unit = pixels / 640
     frame = _Frame.around(
         extent, left=round(58 * unit), top=round(74 * unit), right=round(620 * unit), bottom=round(598 * unit)
@@ -69,13 +73,13 @@ def scatter(
     _draw_grid(draw, frame)
     canvas = np.asarray(image, dtype=np.float64)
     area = canvas[frame.top : frame.bottom, frame.left : frame.right].copy()
-    area = _blend(area, _shading(real, frame, unit), _REAL)
+    if real is not None:
+        area = _blend(area, _shading(real, frame, unit), _REAL)
     area = _blend(area, _dots(frame.to_pixels(generated[inside]), area.shape[:2], unit), _GENERATED)
     image.paste(Image.fromarray(np.rint(area).astype(np.uint8)), (frame.left, frame.top))
 
     _draw_axes(draw, frame, unit)
     _draw_text(draw, title, frame, unit)
-    legend: list[tuple[Color | None, str]] = [(_GENERATED, f"{len(points):,} generated"), (_REAL, caption)]
     if outside := len(points) - int(inside.sum()):
         legend.append((None, f"{outside:,} generated outside of the plot"))
     _draw_legend(draw, legend, frame, unit)

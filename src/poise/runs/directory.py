@@ -125,10 +125,10 @@ class Run:
 
     def is_held(self) -> bool:
         """Whether a process is training this run now."""
-        from filelock import FileLock, Timeout
-
         if not (self.path / ".lock").exists():
             return False
+        from filelock import FileLock, Timeout
+
         try:
             with FileLock(self.path / ".lock", timeout=0):
                 return False

@@ -1,9 +1,10 @@
 """What a run is doing, as far as its files tell."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from poise.files import write_atomic
 
@@ -54,9 +55,21 @@ class Status:
 
     @classmethod
     def read(cls, path: Path) -> "Status | None":
-        """What is written at ``path``; None where nothing readable is."""
+        """What is written at ``path``, blank where a field has a wrong type; None where no state can be read."""
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**fields, "state": State(fields["state"])})
+            given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            state = State(given["state"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
+        blank = cls(state, step=0, nimg=0, target_steps=None, target_kimg=None, seconds=0.0, pid=0, host="")
+        fitting = {
+            field.name: given[field.name]
+            for field in fields(cls)
+            if field.name in given and _fits(given[field.name], field.type)
+        }
+        return replace(blank, **fitting)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON, which may write 5 for 5.0, is of this type."""
+    return isinstance(value, kind) or (isinstance(value, int) and isinstance(0.0, kind))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from poise.data import Data, Scaling, grid, load, save_png, scatter
-from poise.errors import ConfigError
+from poise.errors import ConfigError, PoiseError
 from poise.session.sampler import Sampler
 
 __all__ = ["PICTURED_POINTS", "draw", "has_picture", "write_picture", "write_samples"]
@@ -19,21 +19,21 @@ def has_picture(scaling: Scaling) -> bool:
     return scaling.kind == "images" or scaling.shape == (2,)
 
 
-def draw(data: Data, samples: np.ndarray, title: str) -> Image.Image:
+def draw(data: Data | None, samples: np.ndarray, title: str) -> Image.Image:
     """A grid of images, or points in the plane over the real density.
 
     Args:
-        data: what the samples imitate.
+        data: what the samples imitate; images do not need it, and points lie on white without it.
         samples: uint8 images ``(n, h, w, c)``, or points ``(n, 2)`` in data units.
         title: of a plot.
     """
-    if data.kind == "images":
+    if samples.ndim == 4:
         return grid(samples)
-    return scatter(samples, data.density or np.asarray(data.array), title=title)
+    return scatter(samples, data and (data.density or np.asarray(data.array)), title=title)
 
 
 def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: int) -> Path:
-    """Write one picture of all samples; return its path.
+    """Write one picture of all samples as a PNG file; return its path.
 
     Raises:
         ConfigError: when samples of this shape cannot be drawn.
@@ -42,15 +42,29 @@ def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: in
         raise ConfigError(
             f"vectors of {sampler.scaling.shape[0]} dimensions have no picture; write the numbers with --out DIR"
         )
-    is_image = sampler.scaling.kind == "images"
-    image = grid(samples) if is_image else draw(load(sampler.config.data), samples, sampler.title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_png(image, path, sampler.text(seed))
+    data = None if sampler.scaling.kind == "images" else _background(sampler)
+    save_png(draw(data, samples, sampler.title), path, sampler.text(seed))
     return path
 
 
+def _background(sampler: Sampler) -> Data | None:
+    """The real points, where they are still to be had; a picture of the samples alone is worth having too."""
+    try:
+        data = load(sampler.config.data)
+    except (PoiseError, OSError) as error:
+        sampler.warnings.append(f"drawn without the real points, which cannot be loaded: {error}")
+        return None
+    if data.fingerprint != sampler.config.fingerprint:
+        sampler.warnings.append(f"drawn without the real points: {sampler.config.data} has changed since the training")
+        return None
+    return data
+
+
 def write_samples(sampler: Sampler, samples: np.ndarray, directory: Path, *, seed: int) -> list[Path]:
-    """Write single PNGs ``00000.png``, or one ``samples.npy`` for vectors; return their paths."""
+    """Write single PNGs ``00000.png``, or one ``samples.npy`` for vectors; return their paths.
+
+    Numbered samples of an earlier and larger call are removed: else they would pass for some of these.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if sampler.scaling.kind == "vectors":
         path = directory / "samples.npy"
@@ -60,4 +74,19 @@ def write_samples(sampler: Sampler, samples: np.ndarray, directory: Path, *, see
     for index, (sample, path) in enumerate(zip(samples, paths, strict=True)):
         image = Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample)
         save_png(image, path, sampler.text(seed) | {"index": str(index)})
+    for path in directory.glob("*.png"):
+        if path not in paths and _is_sample(path):
+            path.unlink()
     return paths
+
+
+def _is_sample(path: Path) -> bool:
+    """Whether :func:`write_samples` wrote a file: by its name, and by what the file says of itself."""
+    if not path.stem.isdecimal():
+        return False
+    try:
+        with Image.open(path) as image:
+            said = image.info
+    except OSError:
+        return False
+    return "run" in said and said.get("index", "").zfill(5) == path.stem

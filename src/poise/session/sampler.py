@@ -26,10 +26,11 @@ class Sampler:
     Attributes:
         checkpoint: what it was loaded from.
         config: the run's settings.
+        warnings: what a person should know of the samples, one line each.
 
     Raises:
         RunError: when the run has no checkpoint yet.
-        CheckpointError: when none is good.
+        CheckpointError: when none is good, or the best does not fit the run's settings.
     """
 
     def __init__(self, run: Run, device: str = "auto") -> None:
@@ -37,10 +38,16 @@ class Sampler:
         self.config: Config = parse(parse_file(run.config_path), str(run.config_path))
         self.warnings: list[str] = []
         self.checkpoint, state = self._load()
-        self.scaling = Scaling.from_json(state["about"]["data"])
         self._fabric = make_fabric(device, self.config.precision)
-        self._generator = build_generator(self.config, self.scaling.shape)
-        self._generator.load_state_dict(state["trainer"]["ema"])
+        try:
+            self.scaling = Scaling.from_json(state["about"]["data"])
+            self._generator = build_generator(self.config, self.scaling.shape)
+            self._generator.load_state_dict(state["trainer"]["ema"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint.path} does not fit {run.config_path} ({str(error).splitlines()[-1].strip()}); put "
+                "that config.yaml back which the run was trained with"
+            ) from error
         self._generator.to(self._fabric.device).eval()
 
     @property
@@ -59,13 +66,13 @@ class Sampler:
                 f"run {self.run.name} has no checkpoint yet; one comes every "
                 f"{self.config.checkpoint.every_seconds:g} seconds of training and at its end"
             )
-        best = self.run.checkpoints.best()
-        for checkpoint in [*([best] if best else []), *reversed(checkpoints)]:
+        # The best first, then the newest.
+        for checkpoint in sorted(reversed(checkpoints), key=lambda checkpoint: checkpoint.best is None):
             try:
                 return checkpoint, unpack(checkpoint.read())
             except CheckpointError as error:
                 self.warnings.append(str(error))
-        raise CheckpointError(f"run {self.run.name} has no good checkpoint: {'; '.join(dict.fromkeys(self.warnings))}")
+        raise CheckpointError(f"run {self.run.name} has no good checkpoint: {'; '.join(self.warnings)}")
 
     def sample(self, n: int, seed: int = 0, batch: int = 256) -> np.ndarray:
         """Samples as the data's files have them: uint8 images ``(n, h, w, c)``, or float32 vectors in data units.
