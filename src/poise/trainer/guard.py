@@ -54,9 +54,9 @@ class Guard:
                 raise _error(role, step, float(loss), float(norm))
             return
         bad = ~torch.isfinite(loss + norm)
-        now = torch.stack([loss.double(), norm.double()])
-        place = torch.tensor([step, role == "G"], dtype=torch.float64).to(now.device, non_blocking=True)
-        self._first = torch.where(bad & (self._failed == 0), torch.cat([place, now]), self._first)
+        loss, norm = loss.double(), norm.double()
+        now = torch.stack([torch.full_like(loss, step), torch.full_like(loss, float(role == "G")), loss, norm])
+        self._first = torch.where(bad & (self._failed == 0), now, self._first)
         self._failed.copy_(torch.maximum(self._failed, bad.float()))
 
     def raise_if_failed(self) -> None:
