@@ -19,7 +19,7 @@ def colored(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.uint8]:
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_tiles_lie_where_they_belong(channels: int, mode: str) -> None:
     images = colored((5, 40, 50, channels))
-    sheet = grid(images)
+    sheet = grid(images, min_tile=40)
     assert sheet.mode == mode
     assert sheet.size == (3 * 52 - 2, 2 * 42 - 2)
     pixels = np.asarray(sheet).reshape(82, 154, channels)
@@ -33,8 +33,8 @@ def test_tiles_lie_where_they_belong(channels: int, mode: str) -> None:
 def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
     images = colored((1, 12, 12, 3))
     sheet = np.asarray(grid(images))
-    assert sheet.shape == (36, 36, 3)
-    np.testing.assert_array_equal(sheet, np.kron(images[0], np.ones((3, 3, 1), np.uint8)))
+    assert sheet.shape == (72, 72, 3)
+    np.testing.assert_array_equal(sheet, np.kron(images[0], np.ones((6, 6, 1), np.uint8)))
     assert grid(images, min_tile=12).size == (12, 12)
     assert grid(colored((2, 8, 8, 1)), columns=1, min_tile=8).size == (8, 18)
 
@@ -42,7 +42,7 @@ def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
 def test_transparency_shows_a_checker_board() -> None:
     images = np.zeros((1, 32, 32, 4), np.uint8)
     images[0, :, 16:] = [10, 20, 30, 255]
-    sheet = np.asarray(grid(images))
+    sheet = np.asarray(grid(images, min_tile=32))
     assert sheet.shape == (32, 32, 3)
     assert set(sheet[:, :16].reshape(-1).tolist()) == {255, 204}
     assert (sheet[:, 16:] == [10, 20, 30]).all()

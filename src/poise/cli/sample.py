@@ -50,10 +50,10 @@ def sample(
     files: list[Path] = []
     said: list[str] = []
     if walk is not None:
-        stops = min(n, 8)
+        stops = min(max(n, 2), 8)
         with _writing(walk):
             files.append(write_walk(sampler, walk, stops=stops, seed=seed))
-        said.append(f"a walk past {_count(max(stops, 2))} in {walk}")
+        said.append(f"a walk past {_count(stops)} in {walk}")
     samples = sampler.sample(n, seed) if grid is not None or out is not None else None
     if grid is not None and samples is not None:
         with _writing(grid):

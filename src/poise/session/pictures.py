@@ -29,7 +29,8 @@ def draw(data: Data | None, samples: np.ndarray, title: str) -> Image.Image:
     """
     if samples.ndim == 4:
         return grid(samples)
-    return scatter(samples, data and (data.density or np.asarray(data.array)), title=title)
+    real = None if data is None else data.density or np.asarray(data.array)
+    return scatter(samples, real, title=title)
 
 
 def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: int) -> Path:
@@ -52,7 +53,7 @@ def _background(sampler: Sampler) -> Data | None:
     try:
         data = load(sampler.config.data)
     except (PoiseError, OSError) as error:
-        sampler.warnings.append(f"drawn without the real points, which cannot be loaded: {error}")
+        sampler.warnings.append(f"drawn without the real points: {str(error).partition(';')[0]}")
         return None
     if data.fingerprint != sampler.config.fingerprint:
         sampler.warnings.append(f"drawn without the real points: {sampler.config.data} has changed since the training")

@@ -66,8 +66,7 @@ class Sampler:
                 f"run {self.run.name} has no checkpoint yet; one comes every "
                 f"{self.config.checkpoint.every_seconds:g} seconds of training and at its end"
             )
-        # The best first, then the newest.
-        for checkpoint in sorted(reversed(checkpoints), key=lambda checkpoint: checkpoint.best is None):
+        for checkpoint in sorted(checkpoints, key=lambda it: (it.best is not None, it.step), reverse=True):
             try:
                 return checkpoint, unpack(checkpoint.read())
             except CheckpointError as error:

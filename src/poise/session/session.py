@@ -61,7 +61,7 @@ class Session:
         config: the settings.
         data: the prepared data.
         run: where everything goes.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
         hooks: called after the session's own.
