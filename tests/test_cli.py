@@ -4,18 +4,25 @@ Real processes are started by the tests of resuming; these run the same entry po
 """
 
 import json
+import math
+import os
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+import poise.cli.inspect as poise_inspect
 from poise.cli import main
+from poise.cli.progress import Progress, duration
 from poise.runs import Run, State, Status
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--batch", "8", "--steps", "4"]
@@ -83,7 +90,8 @@ def test_train_sample_show_and_runs(poise: Any, tmp_path: Path) -> None:
     assert picture.text == {"run": run.name, "step": "4", "seed": "0"}
 
     sampled = poise("sample", run.name, "-n", "6", "--grid", "g.png", "--out", "single", "--seed", "3")
-    assert sampled.stdout.startswith(f"6 samples of {run.name}, best checkpoint (step 4), seed 3")
+    made = "a picture of 6 samples in g.png; 6 samples in single (6 files)"
+    assert sampled.stdout == f"{run.name}, best checkpoint (step 4), seed 3: {made}\n"
     assert len(list((tmp_path / "single").glob("*.png"))) == 6
     assert opened(tmp_path / "single/00000.png").size == (8, 8)
     assert opened(tmp_path / "g.png").text["step"] == "4"
@@ -292,7 +300,7 @@ def test_an_unreadable_file_is_named_and_left_out(poise: Any, tmp_path: Path) ->
     folder(tmp_path / "data", n=30)
     (tmp_path / "data/bad.png").write_text("not an image")
     done = poise("train", "data", *TINY, "--run", "r")
-    assert "1 files could not be read" in done.stdout or "1 file could not be read" in done.stdout
+    assert "1 file could not be read and left out:" in done.stdout
     assert "bad.png" in done.stdout
 
 
@@ -317,30 +325,33 @@ def test_no_such_run(poise: Any, verb: str) -> None:
 
 
 def test_a_killed_run_is_listed_with_what_would_be_redone(poise: Any, tmp_path: Path) -> None:
-    run = Run(tmp_path / "runs/amber-heron")
-    run.prepare()
-    run.write_config("format: 1\n")
-    run.log.append({"step": 130, "nimg": 8320, "d_loss": 0.5, "g_loss": 0.7, "img_per_s": 512.0, "seconds": 2.0})
-    run.checkpoints.save(100, 6400, b"")
-    run.write_status(Status(State.RUNNING, 100, 6400, 200, None, 1.5, 1, "here"))
+    make_run(tmp_path / "runs/amber-heron")
     listed = poise("runs").stdout
     assert "killed" in listed
     assert "30 steps would be redone" in listed
     assert "130 / 200 steps" in listed
 
 
-def test_quick_verbs_load_no_torch(tmp_path: Path) -> None:
+def test_quick_verbs_load_little(tmp_path: Path) -> None:
     """``--help``, ``runs`` and ``show`` stay quick because of what they do not import."""
     run = Run(tmp_path / "runs/amber-heron")
     run.prepare()
     run.write_config("format: 1\n")
-    heavy = "{'torch', 'numpy', 'rich', 'PIL', 'sklearn', 'lightning_fabric'}"
-    for arguments in (["--help"], ["runs"], ["show"], ["train", "--help"]):
+    heavy = {"torch", "numpy", "rich", "PIL", "sklearn", "lightning_fabric"}
+    quick = heavy | {"pydantic", "filelock", "yaml"}
+    for arguments, unwanted in (
+        (["--help"], quick),
+        (["runs"], quick),
+        (["runs", "runs", "--json"], quick),
+        (["show"], quick),
+        (["show", "amber-heron"], quick),
+        (["train", "--help"], heavy),
+    ):
         code = (
             f"import sys; sys.argv = ['poise', *{arguments}]\n"
             "from poise.cli import main\n"
             "try: main()\n"
-            f"finally: print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+            f"finally: print(sorted({unwanted} & set(sys.modules)), file=sys.stderr)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0
@@ -364,9 +375,290 @@ def test_sample_alone_makes_a_picture_to_look_at(poise: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.png"])
 def test_walk(poise: Any, tmp_path: Path, name: str) -> None:
-    poise("train", "digits", *TINY, "--run", "r")
-    poise("sample", "r", "-n", "3", "--walk", name)
+    poise("train", "digits", *TINY, "--run", "r", "--set", "g_optimizer.lr=0.02")
+    said = poise("sample", "r", "-n", "3", "--walk", name).stdout
+    assert said == f"r, best checkpoint (step 4), seed 0: a walk past 3 samples in {name}\n"
     with Image.open(tmp_path / name) as animation:
-        assert animation.n_frames > 40
+        assert animation.n_frames > 10  # frames that are too alike are stored as one
         assert animation.size == (128, 128)
     assert "a walk is a .gif, .webp, .png file" in poise("sample", "r", "--walk", "x.mp4", code=2).stderr
+
+
+def test_the_picture_of_all_samples_is_a_png(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    assert "g.jpg: the picture of all samples is a PNG" in poise("sample", "r", "--grid", "g.jpg", code=2).stderr
+    assert not (tmp_path / "g.jpg").exists()
+
+
+def test_a_path_that_cannot_be_written_is_named_as_it_was_given(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for option, given in (
+        ("--grid", "file/g.png"),
+        ("--grid", "folder.png"),
+        ("--out", "file"),
+        ("--walk", "file/w.gif"),
+    ):
+        refused = poise("sample", "r", "-n", "2", option, given, code=2)
+        assert refused.stderr.startswith(f"error: {given} cannot be written: "), refused.stderr
+        assert ".tmp" not in refused.stderr
+
+
+def test_fewer_samples_leave_none_of_an_earlier_call(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    poise("sample", "r", "-n", "6", "--out", "o")
+    Image.new("L", (4, 4)).save(tmp_path / "o/00005.png")  # not of poise
+    Image.new("L", (4, 4)).save(tmp_path / "o/mine.png")
+    (tmp_path / "o/00004.png").rename(tmp_path / "o/00009.png")  # renamed by a person
+    poise("sample", "r", "-n", "2", "--out", "o")
+    left = sorted(path.name for path in (tmp_path / "o").iterdir())
+    assert left == ["00000.png", "00001.png", "00005.png", "00009.png", "mine.png"]
+
+
+def test_damaged_checkpoints(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", *TINY, "--run", "r")
+    text = (tmp_path / "r/config.yaml").read_text()
+    (tmp_path / "r/config.yaml").write_text(text.replace("width: 4", "width: 8"))
+    refused = poise("sample", "r", code=2)
+    assert "00000004.safetensors does not fit r/config.yaml (size mismatch for" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    (tmp_path / "r/config.yaml").write_text(text)
+    poise("train", "digits", *TINY[:-1], "6", "--run", "r")
+    best = Run(tmp_path / "r").checkpoints.best()
+    assert best is not None
+    best.path.write_bytes(b"")
+    sampled = poise("sample", "r", "-n", "2")
+    assert sampled.stderr.count("is damaged") == 1
+    assert "r, last checkpoint" in sampled.stdout
+
+
+def test_points_are_drawn_when_their_data_is_gone(poise: Any, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(5, 3, (300, 2)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", points)
+    poise("train", "mine.npy", *VECTORS, "--run", "r")
+    assert poise("sample", "r", "--grid", "a.png").stderr == ""
+    np.save(tmp_path / "mine.npy", points + 1)
+    changed = poise("sample", "r", "--grid", "b.png").stderr
+    assert changed == "warning: drawn without the real points: mine.npy has changed since the training\n"
+    (tmp_path / "mine.npy").unlink()
+    moved = poise("sample", "r", "--grid", "c.png").stderr
+    assert moved.startswith("warning: drawn without the real points: mine.npy: the path does not exist")
+    assert moved.count("\n") == 1
+    assert opened(tmp_path / "c.png").size == opened(tmp_path / "a.png").size
+
+
+# What is printed, where, and on what.
+
+
+def test_names_are_printed_as_they_are(poise: Any, tmp_path: Path) -> None:
+    folder(tmp_path / "photos [raw]")
+    done = poise("train", "photos [raw]", *TINY, "--run", "y[/z] :smile:")
+    assert done.stdout.startswith("preparing photos [raw]\nphotos [raw]: 20 images of 8 x 8 x 3\n")
+    assert "Run z] :smile: in y[/z] :smile:, recipe" in done.stdout
+    assert "poise sample 'y[/z] :smile:' -n 64" in done.stdout
+
+
+def test_preparing_is_said_once_and_not_into_a_result(poise: Any, tmp_path: Path) -> None:
+    import yaml
+
+    np.save(tmp_path / "v.npy", np.random.default_rng(1).normal(size=(5000, 3)).astype(np.float32))
+    done = poise("train", "v.npy", "--dry-run")
+    assert done.stderr == "preparing v.npy\n"
+    assert yaml.safe_load(done.stdout)["data"] == "v.npy"
+    assert poise("train", "v.npy", "--dry-run").stderr == ""
+    folder(tmp_path / "images", n=12)
+    assert poise("train", "images", *TINY, "--run", "r", "--json").stderr.count("preparing images\n") == 1
+
+
+def test_a_terminal_of_few_signs_ends_no_training(poise: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ascii_only = TextIOWrapper(BytesIO(), "ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    poise("train", "digits", *TINY, "--run", "r", "--set", "log.every_steps=1")
+    ascii_only.flush()
+    assert b"Finished at step 4" in ascii_only.buffer.getvalue()
+    assert b"G ?????" in ascii_only.buffer.getvalue()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_a_run_whose_name_is_no_text(poise: Any, tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xff")
+    poise("train", "ring8", *VECTORS, "--run", name)
+    assert "r?: finished" in poise("show", name).stdout
+    assert "r?   finished" in poise("runs", ".").stdout
+    assert "r?, best checkpoint" in poise("sample", name, "-n", "3").stdout
+
+
+# The ways out.
+
+
+def test_wrong_use_is_answered_as_usual(poise: Any) -> None:
+    refused = poise("show", "--jsn", code=2).stderr
+    assert refused.startswith("Usage: poise show [OPTIONS] [run]\nTry 'poise show -h' for help.\n")
+    assert "No such option: --jsn" in refused
+    assert "unexpected extra argument" in poise("runs", "a", "b", code=2).stderr
+    assert "No such command 'shw'" in poise("shw", code=2).stderr
+    assert "Usage: poise" in poise(code=2).stderr
+
+
+def test_interruption(poise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(poise_inspect, "find", interrupt)
+    assert poise("show", code=130).stderr == "error: interrupted\n"
+
+
+def test_a_defect_is_owned_without_a_traceback(poise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: object) -> None:
+        raise LookupError("no such\nthing")
+
+    monkeypatch.setattr(poise_inspect, "find", fail)
+    monkeypatch.delenv("POISE_DEBUG", raising=False)
+    said = poise("show", code=1).stderr
+    assert said.startswith("unexpected error: LookupError: no such; this is a defect of poise")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("POISE_DEBUG", "1")
+    assert "Traceback" in poise("show", code=1).stderr
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "poise", "runs"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+# Runs that are damaged are shown as far as they can be.
+
+
+def make_run(path: Path, state: State = State.RUNNING, reason: str = "") -> Run:
+    run = Run(path)
+    run.prepare()
+    run.write_config("format: 1\nbatch: 8\n")
+    run.log.append({"step": 130, "nimg": 8320, "d_loss": 0.5, "g_loss": 0.7, "img_per_s": 512.0, "seconds": 2.0})
+    run.checkpoints.save(100, 6400, b"")
+    run.write_status(Status(state, 100, 6400, 200, None, 1.5, 1, "here", reason))
+    return run
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.STOPPED, State.FAILED])
+def test_steps_to_redo_are_told_of_whatever_broke_off(poise: Any, tmp_path: Path, state: State) -> None:
+    make_run(tmp_path / "runs/a", state, "OSError: disk full\nand more")
+    assert "30 steps would be redone; OSError: disk full\n" in poise("runs").stdout
+    assert "30 steps would be redone by going on" in poise("show").stdout
+    assert json.loads(poise("show", "--json").stdout)["steps_to_redo"] == 30
+
+
+def test_a_finished_run_has_nothing_to_redo(poise: Any, tmp_path: Path) -> None:
+    make_run(tmp_path / "runs/a", State.FINISHED)
+    assert "redone" not in poise("runs").stdout + poise("show").stdout
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (
+            {"step": 9, "swd": 0.25, "features": "raw", "fake_samples": 2000},
+            "swd            0.25 at step 9 (raw features, 2,000",
+        ),
+        ({"step": 9, "kid": 0.5, "modes": 8, "seed": 3}, "modes          8 at step 9\n"),
+        ({"step": 9, "swd": None, "kid": 0.5}, "kid            0.5 at step 9\n"),
+        ({"fid": 1.5, "fake_samples": "many"}, "fid            1.5 at step \n"),
+        ({"step": 9}, "checkpoints    100"),
+    ],
+)
+def test_any_metrics_are_shown(poise: Any, tmp_path: Path, row: dict[str, Any], shown: str) -> None:
+    make_run(tmp_path / "runs/a").metrics.append(row)
+    done = poise("show").stdout
+    assert shown in done
+    assert "seed " not in done
+    assert json.loads(poise("show", "--json").stdout)["metrics"] == row
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (
+            "log.jsonl",
+            '{"step": "many", "nimg": null, "seconds": [1], "d_loss": "low", "g_loss": {}, "img_per_s": true}\n',
+        ),
+        ("log.jsonl", '[1]\n{"step": 1e999, "nimg": -1}\n'),
+        ("log.jsonl", "\udcff\n"),
+        ("status.json", '{"state": "stopped", "step": "x", "nimg": [], "target_steps": "y", "reason": 3, "new": 1}'),
+        ("status.json", '{"state": "stopped", "target_kimg": 5}'),
+        ("status.json", '{"state": "dancing"}'),
+        ("status.json", "[]"),
+        ("metrics.jsonl", "{}\n"),
+        ("events.jsonl", '{"kind": "odd"}\n{"severity": 3, "step": "x"}\n'),
+    ],
+)
+def test_one_damaged_file_hides_nothing_else(poise: Any, tmp_path: Path, file: str, content: str) -> None:
+    make_run(tmp_path / "runs/good")
+    make_run(tmp_path / "runs/bad")
+    (tmp_path / "runs/bad" / file).write_bytes(content.encode(errors="surrogateescape"))
+    listed = poise("runs").stdout
+    assert "\nbad " in listed
+    assert "130 / 200 steps" in listed
+    assert len(json.loads(poise("runs", "--json").stdout)) == 2
+    assert "checkpoints    100" in poise("show", "bad").stdout
+    assert json.loads(poise("show", "bad", "--json").stdout)["config"] == {"format": 1, "batch": 8}
+
+
+def test_a_status_keeps_what_is_right_in_it(poise: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs/a")
+    (run.path / "status.json").write_text('{"state": "stopped", "step": "x", "target_kimg": 5, "reason": "because"}')
+    assert "stopped  8.3 / 5 kimg" in poise("runs").stdout
+
+
+@pytest.mark.parametrize("config", [b"format: 1\nrecipe: caf\xe9\n", b"format: 1\nloss: [\n"])
+def test_a_config_that_cannot_be_read(poise: Any, tmp_path: Path, config: bytes) -> None:
+    run = make_run(tmp_path / "runs/a")
+    run.config_path.write_bytes(config)
+    facts = json.loads(poise("show", "--json").stdout)
+    assert facts["config"] is None
+    assert facts["config_error"].startswith("runs/a/config.yaml is not YAML: ")
+    assert "format: 1" in poise("show").stdout
+
+
+# Progress.
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr("poise.cli.progress.time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def test_in_a_pipe_the_first_line_comes_with_the_first_numbers(clock: SimpleNamespace) -> None:
+    file = StringIO()
+    trainer: Any = SimpleNamespace(steps=0, nimg=0)
+    progress = Progress(Console(file=file, width=200), steps=100, kimg=None, max_seconds=None)
+    progress.start(trainer)
+    came = []
+    for second in range(1, 30):
+        clock.seconds, trainer.steps, lines = 100.0 + second, second, file.getvalue().count("\n")
+        if second == 3:
+            progress.row({"d_loss": 0.5})
+        progress.after_step(trainer)
+        if file.getvalue().count("\n") > lines:
+            came.append(second)
+    assert came == [3, 13, 23]
+    assert "d_loss 0.500" in file.getvalue().splitlines()[0]
+
+
+@pytest.mark.parametrize(("steps", "kimg"), [(None, math.inf), (None, math.nan), (None, 1e300), (10**400, None)])
+def test_an_end_that_is_never_reached_is_shown(clock: SimpleNamespace, steps: int | None, kimg: float | None) -> None:
+    file = StringIO()
+    trainer: Any = SimpleNamespace(steps=0, nimg=0)
+    progress = Progress(Console(file=file, width=200), steps, kimg, max_seconds=math.inf)
+    progress.start(trainer)
+    clock.seconds, trainer.steps, trainer.nimg = 200.0, 5, 320
+    progress.end(trainer)
+    assert "years left" in file.getvalue()
+    assert duration(math.nan) == "years"

@@ -69,6 +69,9 @@ def test_png_files_say_how_they_were_made(tmp_path: Path) -> None:
     with Image.open(path) as image:
         assert image.text == text
         assert image.getpixel((0, 0)) == 8
+    save_png(Image.new("L", (4, 4), 8), tmp_path / "b.png", {"run": "no text: \udcff"})
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.text == {"run": "no text: ?"}
     assert b"tEXtpoise\0step 100, seed 3" in path.read_bytes()
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
 
@@ -143,7 +146,9 @@ def test_both_axes_have_one_scale() -> None:
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=1.5)
 
 
-def test_the_legend_counts_what_lies_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def legend(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that is drawn."""
     from PIL import ImageDraw
 
     texts: list[str] = []
@@ -154,15 +159,28 @@ def test_the_legend_counts_what_lies_outside(monkeypatch: pytest.MonkeyPatch) ->
         return real(self, xy, text, *rest, **named)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    return texts
+
+
+def test_the_legend_counts_what_lies_outside(legend: list[str]) -> None:
     points = np.concatenate([np.zeros((2500, 2)), [[9.0, 0.0], [0.0, -9.0], [np.nan, 0.0]]])
     real_points = np.random.default_rng(0).uniform(-1, 1, (1234, 2))
     scatter(points, real_points, title="step 5")
-    assert {"step 5", "2,503 generated", "1,234 real", "3 generated outside of the plot", "-0.5", "1.0"} <= set(texts)
-    texts.clear()
+    assert {"step 5", "2,503 generated", "1,234 real", "3 generated outside of the plot", "-0.5", "1.0"} <= set(legend)
+    legend.clear()
     scatter(points[:10], Mixture(np.zeros((1, 2)), 1.0), title="a title that is long " * 9)
-    assert "real density" in texts
-    assert not any("outside" in text for text in texts)
-    assert any(text.endswith("...") for text in texts)
+    assert "real density" in legend
+    assert not any("outside" in text for text in legend)
+    assert any(text.endswith("...") for text in legend)
+
+
+def test_without_real_points_the_generated_ones_set_the_limits(legend: list[str]) -> None:
+    picture = scatter(np.array([[70.0, 70.0], [71.0, 71.0], [np.inf, 0.0]]), None, title="a")
+    assert orange(picture).sum() > 10
+    assert {"3 generated", "1 generated outside of the plot", "70.0", "71.0"} <= set(legend)
+    assert not any("real" in text for text in legend)
+    scatter(np.full((2, 2), np.nan), None, title="a")
+    assert "2 generated outside of the plot" in legend
 
 
 @pytest.mark.parametrize("real", [np.ones((3, 2)), np.zeros((1, 2)), np.array([[1e6, 1e6], [1e6 + 1, 1e6]])])

@@ -28,7 +28,7 @@ def sample(
         help="Write an animated walk through latent space here, past up to 8 samples, .gif, .webp or .png.",
         show_default=False,
     ),
-    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
+    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Sample from a run's best generator (its averaged weights)."""

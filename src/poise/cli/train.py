@@ -42,7 +42,7 @@ def train(
         None, min=0, help="Of all randomness; 0 unless the recipe says otherwise.", show_default=False
     ),
     flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
-    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, mps, or auto for the best there is."),
+    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
     max_seconds: float | None = typer.Option(None, help="End cleanly after so many seconds.", show_default=False),
     allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the whole config and train nothing."),
@@ -54,16 +54,19 @@ def train(
     stream = console(aside=as_json or dry_run)
     with preparing(quiet=as_json):
         from poise.cli.progress import Progress
-        from poise.config import dump
+        from poise.config import build, dump
         from poise.data import load
         from poise.recipes import chosen_size, resolve
         from poise.session import Session, run_for
+        from poise.trainer import make_fabric
 
+    make_fabric(device)  # a device that is not there is better refused before data is prepared
     side = chosen_size(size, recipe, assignments)
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
     given = {"size": side, "steps": steps, "kimg": kimg, "batch": batch, "seed": seed, "flip": flip}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
+        build(config, prepared.shape, make_fabric(device, config.precision))  # refuses what cannot be trained
         typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
@@ -97,7 +100,8 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") ->
     if data.skipped:
         shown = "".join(f"\n  {line}" for line in data.skipped[:5])
         more = f"\n  and {len(data.skipped) - 5} more" if len(data.skipped) > 5 else ""
-        stream.print(f"{len(data.skipped)} files could not be read and were left out:{shown}{more}")
+        files = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
+        stream.print(f"{files} could not be read and left out:{shown}{more}")
     stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}")
 
 

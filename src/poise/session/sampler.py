@@ -21,7 +21,7 @@ class Sampler:
 
     Args:
         run: the run.
-        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        device: ``cpu``, ``cuda`` or ``auto``.
 
     Attributes:
         checkpoint: what it was loaded from.
