@@ -14,7 +14,7 @@ from torch import Tensor
 
 from poise.errors import ShapeError
 
-__all__ = ["PENALTIES", "GradientPenalty", "Weighted", "gradient_penalty"]
+__all__ = ["PENALTIES", "GradientPenalty", "Weighted", "gradient_penalty", "log_name"]
 
 
 class GradientPenalty(NamedTuple):
@@ -71,6 +71,14 @@ def gradient_penalty(
     logits = critic(points)
     (gradients,) = torch.autograd.grad(logits.reshape(len(points), -1).mean(1).sum(), points, create_graph=True)
     return penalty.of(gradients.flatten(1))
+
+
+def log_name(name: str) -> str:
+    """The name under which a penalty's term is logged: ``r1_loss``; ``gp_loss`` for ``wgan_gp``."""
+    return f"{_SHORT.get(name, name)}_loss"
+
+
+_SHORT = {"wgan_gp": "gp"}
 
 
 # Where.

@@ -1,7 +1,7 @@
 """The trainer."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,26 +16,23 @@ from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError
 from poise.files import write_atomic
 from poise.losses import LOSSES, AdversarialLoss
-from poise.penalties import Weighted, gradient_penalty
-from poise.trainer.checks import as_batches, checked_loss, checked_penalties, checked_plan, require_shape
+from poise.penalties import Weighted
+from poise.trainer.checks import as_batches, checked_loss, checked_penalties, checked_plan
 from poise.trainer.devices import make_fabric
 from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
+from poise.trainer.objectives import Objectives
 from poise.trainer.player import OptimizerFactory, Player
 from poise.trainer.randomness import Randomness, latents
 from poise.trainer.state import pack, unpack
 
 __all__ = ["Feed", "Trainer"]
 
-# Names under which penalties are logged, where not their own.
-_LOG_NAMES = {"wgan_gp": "gp"}
-
 # Radford et al. 2015, section 4
 _ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
 _OPPONENT: Mapping[Role, Role] = {"D": "G", "G": "D"}
-_TOTAL: Mapping[Role, str] = {"D": "d_loss_total", "G": "g_loss"}
 
 # What a stretch of randomness is for.
 _PLAY, _FEED, _SAMPLE = range(3)
@@ -124,7 +121,7 @@ class Trainer:
             "D": Player("D", self.discriminator, d_optimizer),
             "G": Player("G", self.generator, g_optimizer),
         }
-        self._losses: dict[Role, Callable[[_Deal], dict[str, Tensor]]] = {"D": self._d_losses, "G": self._g_losses}
+        self._objectives = Objectives(self.generator, self.discriminator, self.loss, self.penalties, self.fabric)
         self._guard = Guard(self.device)
         self._guard.adopt(player.optimizer for player in self._players.values())
         self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
@@ -230,64 +227,18 @@ class Trainer:
         """Put one player's gradients on its weights, its opponent frozen."""
         player, opponent = self._players[role], self._players[_OPPONENT[role]]
         with opponent.frozen():
-            numbers = self._losses[role](deal)
-            total = numbers[_TOTAL[role]]
-            norm = player.gradients_of(total)
-        self._guard.check(role, self.steps, total.detach(), norm)
+            objective, numbers = self._objective(role, deal)
+            norm = player.gradients_of(objective)
+        self._guard.check(role, self.steps, objective.detach(), norm)
         numbers = {name: value.detach() for name, value in numbers.items()} | {f"{role.lower()}_grad_norm": norm}
         self.meters.add(numbers)
         return numbers
 
-    # What each player minimizes.
-
-    def _d_losses(self, deal: _Deal) -> dict[str, Tensor]:
-        real = deal.real
-        assert real is not None, "a phase with D is dealt real samples"
-        with torch.no_grad():
-            fake = self._samples(deal.z)
-        require_shape(fake, real)
-        real_logits, fake_logits = self._logits(real), self._logits(fake)
-        d_loss = self.loss.d(real_logits, fake_logits).mean()
-        total, terms = d_loss, {}
-        for name, (penalty, weight, every) in self.penalties.items():
-            if self._players["D"].updates % every == 0:
-                # Outside autocast: a gradient's norm squares small numbers, which bfloat16 loses.
-                term = weight * gradient_penalty(penalty, self._float32_critic, real, fake).mean()
-                total, terms[f"{_LOG_NAMES.get(name, name)}_loss"] = total + every * term, term
-        return {
-            "d_loss": d_loss,
-            "d_loss_total": total,
-            **terms,
-            "d_real": real_logits.mean(),
-            "d_fake": fake_logits.mean(),
-            "d_accuracy": (real_logits > fake_logits).float().mean(),
-        }
-
-    def _g_losses(self, deal: _Deal) -> dict[str, Tensor]:
-        fake_logits = self._logits(self._samples(deal.z))
-        real_logits = fake_logits
-        if self.loss.g_uses_real:
-            if deal.real is None:
-                raise ConfigError(
-                    "this loss compares fakes with reals in the generator's step too: give it real samples"
-                )
-            with torch.no_grad():
-                real_logits = self._logits(deal.real)
-        return {"g_loss": self.loss.g(real_logits, fake_logits).mean(), "d_fake_g": fake_logits.mean()}
-
-    def _samples(self, z: Tensor) -> Tensor:
-        with self.fabric.autocast():
-            samples: Tensor = self.generator(z)
-        return samples.float()
-
-    def _logits(self, samples: Tensor) -> Tensor:
-        with self.fabric.autocast():
-            logits: Tensor = self.discriminator(samples)
-        return logits.float()
-
-    def _float32_critic(self, samples: Tensor) -> Tensor:
-        logits: Tensor = self.discriminator(samples)
-        return logits
+    def _objective(self, role: Role, deal: _Deal) -> tuple[Tensor, dict[str, Tensor]]:
+        if role == "G":
+            return self._objectives.generator(deal.real, deal.z)
+        assert deal.real is not None, "a phase with D is dealt real samples"
+        return self._objectives.discriminator(deal.real, deal.z, self._players["D"].updates)
 
     # Many steps.
 
