@@ -7,7 +7,8 @@ After :math:`m` images the average moves by
 with the half-life :math:`h` in images. While training is young, a long half-life would average over the initial noise,
 so :math:`h = \min(h_0, \rho \cdot \mathrm{nimg})`.
 
-Source: Karras et al. 2020, Training GANs with Limited Data, arXiv 2006.06676, appendix C (half-life and ramp-up).
+Source: Karras et al. 2020, Training GANs with Limited Data, arXiv 2006.06676 (half-life and
+ramp-up, as in the settings of their experiments).
 """
 
 from copy import deepcopy

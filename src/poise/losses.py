@@ -149,8 +149,8 @@ def relativistic() -> AdversarialLoss:
 
     .. math:: L_D = \zeta(-(a - b)), \qquad L_G = \zeta(-(b - a))
 
-    Source: Jolicoeur-Martineau 2018, The relativistic discriminator, arXiv 1807.00734, equations 3 and 4; Huang et al.
-    2024, arXiv 2501.05441, equation 2.
+    Source: Jolicoeur-Martineau 2018, The relativistic discriminator, arXiv 1807.00734, the losses named RSGAN; Huang
+    et al. 2024, arXiv 2501.05441, equation 2.
     """
     return AdversarialLoss(
         _per_sample(lambda a, b: softplus(b - a)),
@@ -167,7 +167,7 @@ def relativistic_average() -> AdversarialLoss:
 
     Bars are means over the batch (and over patches).
 
-    Source: Jolicoeur-Martineau 2018, arXiv 1807.00734, equations 9 and 10.
+    Source: Jolicoeur-Martineau 2018, arXiv 1807.00734, the losses named RaSGAN.
     """
     return AdversarialLoss(
         _per_sample(lambda a, b: softplus(b.mean() - a) + softplus(b - a.mean())),

@@ -124,7 +124,7 @@ PENALTIES: Mapping[str, GradientPenalty] = MappingProxyType(
         "r1": GradientPenalty(at=_real, of=_half_squared_norm),
         # ||g||^2 / 2 on fakes. Mescheder et al. 2018, arXiv 1801.04406, equation 10.
         "r2": GradientPenalty(at=_fake, of=_half_squared_norm),
-        # (||g|| - 1)^2 around reals. Kodali et al. 2017, arXiv 1705.07215, section 2.4.
+        # (||g|| - 1)^2 around reals. Kodali et al. 2017, DRAGAN, arXiv 1705.07215; the noise is that of their code.
         "dragan": GradientPenalty(at=_around_real, of=_unit_norm),
     }
 )

@@ -28,7 +28,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, projections: int = 512, seed:
         ShapeError: when the samples' shapes differ or one side is empty.
 
     Source: Rabin et al. 2011, Wasserstein Barycenter and Its Application to Texture Mixing; Bonneel et al. 2015, Sliced
-    and Radon Wasserstein Barycenters of Measures, equation 14.
+    and Radon Wasserstein Barycenters of Measures.
     """
     if real.shape[1:] != fake.shape[1:] or not len(real) or not len(fake):
         raise ShapeError(

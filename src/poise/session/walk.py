@@ -33,7 +33,8 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     Returns:
         ``(n, d)``.
 
-    Source: White 2016, Sampling Generative Networks, arXiv 1609.04468, section 2.1; Shoemake 1985.
+    Source: White 2016, Sampling Generative Networks, arXiv 1609.04468; Shoemake 1985, Animating Rotation with
+    Quaternion Curves.
     """
     cosine = torch.dot(start, end) / (start.norm() * end.norm())
     omega = torch.arccos(cosine.clamp(-1, 1))
