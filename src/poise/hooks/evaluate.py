@@ -20,7 +20,6 @@ class Evaluate(Hook):
         metric: the one that tells which checkpoint is best; lower is better.
         every_kimg: thousands of real images between two evaluations.
         save: saves the checkpoint of a new best.
-        seen: called with each new row.
     """
 
     def __init__(
@@ -30,7 +29,6 @@ class Evaluate(Hook):
         metric: str,
         every_kimg: float,
         save: Save,
-        seen: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> None:
         self._rows = rows
         self._score = score
@@ -39,7 +37,6 @@ class Evaluate(Hook):
         self._evaluated: float = 0
         self._evaluated_step = -1
         self._save = save
-        self._seen = seen
         self._best: float | None = None
 
     def start(self, trainer: Trainer) -> None:
@@ -79,7 +76,6 @@ class Evaluate(Hook):
         self._evaluated_step = trainer.steps
         row = {"step": trainer.steps, "nimg": trainer.nimg} | self._score(trainer) | marks
         self._rows.append(row)
-        self._seen(row)
         if self._is_better(row[self._metric]):
             self._save.save(trainer)
             self._mark(trainer.steps, row[self._metric])

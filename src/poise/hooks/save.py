@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from poise.runs import Checkpoint, Checkpoints
+from poise.runs import FORMAT, Checkpoint, Checkpoints
 from poise.trainer import Hook, Trainer, pack
 
 __all__ = ["Save"]
@@ -57,5 +57,5 @@ class Save(Hook):
         if trainer.steps == self._saved_step:
             return None
         self._saved_step = trainer.steps
-        state = pack({"format": 1, "about": self._about, "trainer": trainer.state_dict()})
+        state = pack({"format": FORMAT, "about": self._about, "trainer": trainer.state_dict()})
         return self.checkpoints.save(trainer.steps, trainer.nimg, state)

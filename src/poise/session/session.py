@@ -247,7 +247,7 @@ class Session:
             config.samples.first_step,
             None if longest is None else max(1, round(1000 * longest / config.batch)),
         )
-        # Pictures before whatever may save this step: a killed process draws none of a step that is saved.
+        # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
         return [log, samples, evaluate, save]
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
