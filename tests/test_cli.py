@@ -9,11 +9,10 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,44 +20,18 @@ from PIL import Image
 from rich.console import Console
 
 import poise.cli.inspect as poise_inspect
-from poise.cli import main
+from poise.balance import BALANCES
 from poise.cli.progress import Progress, duration
+from poise.constraints import CONSTRAINTS
+from poise.losses import LOSSES
+from poise.models import OPS, PRESETS
+from poise.optimizers import WRAPPERS
+from poise.penalties import PENALTIES
 from poise.runs import Run, State, Status
+from poise.schedules import SCHEDULES
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--batch", "8", "--steps", "4"]
 VECTORS = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--steps", "4"]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-class Done(NamedTuple):
-    """What a command left: as of a process."""
-
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def poise(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """Run the command line in a directory of its own; in this process, which has torch loaded already."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POISE_CACHE", str(cache))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str | Path, code: int = 0) -> Done:
-        monkeypatch.setattr(sys, "argv", ["poise", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        done = Done(*capsys.readouterr())
-        assert exit_.value.code == code, done.stdout + done.stderr
-        return done
-
-    return run
 
 
 def opened(path: Path) -> Image.Image:
@@ -234,10 +207,10 @@ def test_missing_path(poise: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--recipe", "wgan"], "there is no recipe 'wgan' (did you mean 'wgan-gp'?)"),
+        (["--recipe", "wgan-pg"], "there is no recipe 'wgan-pg' (did you mean 'wgan-gp'?)"),
         (["--recipe", "no.yaml"], "no.yaml cannot be read"),
         (["--set", "bach=3"], "there is no setting 'bach' (did you mean 'batch'?)"),
-        (["--set", "g_optimizer.class=Adan"], "torch.optim has no 'Adan' (did you mean 'Adam'?)"),
+        (["--set", "g_optimizer.class=Adan"], "there is no class of torch.optim 'Adan' (did you mean 'Adam'?)"),
         (["--set", "loss=hing"], "there is no loss 'hing' (did you mean 'hinge'?)"),
         (["--batch", "2000"], "batch is 2000, but digits has 1,797 samples"),
         (["--size", "12"], "12"),
@@ -662,3 +635,22 @@ def test_an_end_that_is_never_reached_is_shown(clock: SimpleNamespace, steps: in
     progress.end(trainer)
     assert "years left" in file.getvalue()
     assert duration(math.nan) == "years"
+
+
+# What can be named.
+
+
+def test_parts_lists_everything_that_can_be_named(poise: Any) -> None:
+    shown = poise("parts").stdout
+    for table in (LOSSES, PENALTIES, CONSTRAINTS, BALANCES, SCHEDULES, WRAPPERS, PRESETS, OPS):
+        for name in table:
+            assert f"\n  {name}" in shown
+    assert ":math:" not in shown
+    assert "label_smoothing=0.0" in shown
+
+
+def test_parts_of_one_kind_as_json(poise: Any) -> None:
+    shown = json.loads(poise("parts", "balances", "--json").stdout)
+    assert [it["name"] for it in shown["balances"]] == list(BALANCES)
+    assert shown["balances"][5]["options"] == {"lambda": "10.0", "pretrain_d": "0"}
+    assert "(did you mean 'losses'?)" in poise("parts", "loses", code=2).stderr

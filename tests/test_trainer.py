@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from poise import losses
-from poise.balance import Alternating, Balance, Simultaneous
+from poise.balance import BALANCES, Alternating, Balance, Simultaneous
 from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError, ShapeError
 from poise.losses import LOSSES
 from poise.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
-from poise.penalties import PENALTIES, Weighted
+from poise.optimizers import WRAPPERS
+from poise.penalties import PENALTIES, Penalty, Weighted
 from poise.trainer import Hook, Trainer, make_fabric, pack, unpack
 from poise.trainer.guard import Guard
 from poise.trainer.meters import Meters
@@ -30,10 +31,26 @@ adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.9))
 sgd = partial(torch.optim.SGD, lr=0.1)
 
 
+def wrapped(wrapper: Callable[..., torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    return lambda weights: wrapper(adam(weights))
+
+
 def make(**options: Any) -> Trainer:
     torch.manual_seed(0)
     options = {"z_dim": 4, "g_optimizer": adam, "d_optimizer": adam, "fabric": make_fabric("cpu")} | options
-    return Trainer(mlp_generator(4, (2,), width=16), mlp_discriminator((2,), width=16), **options)
+    generator = mlp_generator(4, (2,), width=16)
+    discriminator = mlp_discriminator((2,), width=16, outputs=outputs(options))
+    return Trainer(generator, discriminator, **with_own_policy(options))
+
+
+def outputs(options: dict[str, Any]) -> int:
+    return getattr(options.get("loss"), "outputs", None) or 1
+
+
+def with_own_policy(options: dict[str, Any]) -> dict[str, Any]:
+    """A policy has a state, so each trainer is given one of its own."""
+    balance = options.get("balance")
+    return options | {"balance": balance()} if isinstance(balance, type) else options
 
 
 def points(n: int = 512) -> Tensor:
@@ -50,10 +67,18 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
+def penalties_without_layers() -> list[tuple[str, Penalty]]:
+    return [(name, penalty) for name, penalty in PENALTIES.items() if name != "feature_matching"]
+
+
 def variants() -> dict[str, dict[str, Any]]:
     return {
         **{f"loss {name}": {"loss": loss} for name, loss in LOSSES.items()},
-        **{f"penalty {name}": {"penalties": {name: Weighted(it, 1.0)}} for name, it in PENALTIES.items()},
+        **{f"penalty {name}": {"penalties": {name: Weighted(it, 1.0)}} for name, it in penalties_without_layers()},
+        **{f"balance {name}": {"balance": it} for name, it in BALANCES.items()},
+        **{
+            f"wrapper {name}": {"g_optimizer": wrapped(it), "d_optimizer": wrapped(it)} for name, it in WRAPPERS.items()
+        },
         "lazy": {"penalties": {"r1": Weighted(PENALTIES["r1"], 1.0, every=3)}},
         "wgan-gp": {
             "loss": LOSSES["wasserstein"],
@@ -443,9 +468,9 @@ def test_a_deferred_verdict_is_read_before_anything_is_saved_or_sampled() -> Non
 class Noisy(nn.Module):
     """A discriminator that draws from the default generator and keeps running statistics."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+        self.layers = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -473,8 +498,9 @@ def test_a_resume_equals_never_having_stopped(name: str) -> None:
     def build() -> Trainer:
         torch.manual_seed(0)
         generator = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
-        options = {"balance": Flipping()} if name == "own policy" else variants()[name]
-        return Trainer(generator, Noisy(), z_dim=4, fabric=make_fabric("cpu"), **options)
+        options = {"balance": Flipping} if name == "own policy" else variants()[name]
+        discriminator = Noisy(outputs(options))
+        return Trainer(generator, discriminator, z_dim=4, fabric=make_fabric("cpu"), **with_own_policy(options))
 
     straight, first, second = build(), build(), build()
     straight.fit(points(), steps=11, batch=30)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from poise import (
         balance,
         config,
+        constraints,
         data,
         ema,
         errors,
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
         losses,
         metrics,
         models,
+        optimizers,
         penalties,
         recipes,
         runs,
+        schedules,
         session,
     )
     from poise.trainer import Trainer
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "balance",
     "config",
+    "constraints",
     "data",
     "ema",
     "errors",
@@ -37,9 +41,11 @@ _MODULES = (
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "penalties",
     "recipes",
     "runs",
+    "schedules",
     "session",
     "trainer",
 )
@@ -49,6 +55,7 @@ __all__ = [
     "Trainer",
     "balance",
     "config",
+    "constraints",
     "data",
     "ema",
     "errors",
@@ -56,9 +63,11 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "penalties",
     "recipes",
     "runs",
+    "schedules",
     "session",
     "trainer",
 ]

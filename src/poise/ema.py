@@ -16,6 +16,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from poise.schedules import Number, Schedule, value_at
+
 __all__ = ["Ema", "decay"]
 
 
@@ -37,18 +39,19 @@ def decay(images: float, nimg: float, half_life_kimg: float, ramp_up: float | No
 class Ema:
     """An averaged copy of a module, in evaluation mode and without gradients.
 
-    Parameters and floating-point buffers (running statistics) are averaged; other buffers are copied.
+    Parameters and floating-point buffers (running statistics) are averaged; other buffers, and those of
+    parametrizations such as a spectral norm, are copied.
 
     Args:
-        half_life_kimg: the half-life in thousands of images, at least 0.
+        half_life_kimg: the half-life in thousands of images, at least 0; a number or a schedule.
         ramp_up: see :func:`decay`.
 
     Raises:
         ValueError: when an argument is out of range.
     """
 
-    def __init__(self, half_life_kimg: float = 10.0, ramp_up: float | None = 0.05) -> None:
-        if half_life_kimg < 0:
+    def __init__(self, half_life_kimg: Number = 10.0, ramp_up: float | None = 0.05) -> None:
+        if not isinstance(half_life_kimg, Schedule) and half_life_kimg < 0:
             raise ValueError(f"half_life_kimg is {half_life_kimg}; it must be at least 0")
         if ramp_up is not None and ramp_up <= 0:
             raise ValueError(f"ramp_up is {ramp_up}; it must be above 0, or none for no ramp-up")
@@ -66,16 +69,12 @@ class Ema:
         if self._averaged[0]:
             raise ValueError("this Ema follows another module already; make one for each trainer")
         average = deepcopy(module).eval().requires_grad_(False)
-        pairs = [
-            (mean.detach(), value.detach())
-            for mean, value in zip(
-                [*average.parameters(), *average.buffers()], [*module.parameters(), *module.buffers()], strict=True
-            )
-        ]
-        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        copied = [pair for pair in pairs if not pair[0].is_floating_point()]
-        self._averaged = ([mean for mean, _ in averaged], [value for _, value in averaged])
-        self._copied = ([mean for mean, _ in copied], [value for _, value in copied])
+        ours, theirs = ([*it.named_parameters(), *it.named_buffers()] for it in (average, module))
+        # By their order: a copy may name its weights anew.
+        for (name, mean), (_, value) in zip(ours, theirs, strict=True):
+            means, values = self._averaged if _is_averaged(name, mean) else self._copied
+            means.append(mean.detach())
+            values.append(value.detach())
         return average
 
     @torch.no_grad()
@@ -88,6 +87,13 @@ class Ema:
         """
         means, values = self._averaged
         if means:
-            torch._foreach_lerp_(means, values, 1 - decay(images, nimg, self.half_life_kimg, self.ramp_up))
+            half_life_kimg = value_at(self.half_life_kimg, nimg / 1000)
+            torch._foreach_lerp_(means, values, 1 - decay(images, nimg, half_life_kimg, self.ramp_up))
         if self._copied[0]:
             torch._foreach_copy_(*self._copied)
+
+
+def _is_averaged(name: str, tensor: Tensor) -> bool:
+    """The vectors of a spectral norm belong to the weights of now: the mean of two of length 1 has not length 1."""
+    is_weight = isinstance(tensor, nn.Parameter)
+    return tensor.is_floating_point() and (is_weight or ".parametrizations." not in f".{name}")

@@ -10,6 +10,7 @@ import typer
 import typer.main
 
 from poise.cli.inspect import recipes, runs, show
+from poise.cli.parts import parts
 from poise.cli.quick import Quick
 from poise.cli.sample import sample
 from poise.cli.stop import stop
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, sample, show, runs, recipes, stop):
+for verb in (train, sample, show, runs, recipes, parts, stop):
     app.command(cls=Quick if verb in (show, runs) else None)(verb)
 
 

@@ -29,6 +29,9 @@ def sample(
         show_default=False,
     ),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
+    trust: list[str] = typer.Option(
+        [], metavar="PACKAGE", help="Let the run's config import its generator from this package; may be repeated."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Sample from a run's best generator (its averaged weights)."""
@@ -41,7 +44,7 @@ def sample(
     with preparing(quiet=as_json):
         from poise.session import Sampler, has_picture, write_picture, write_samples, write_walk
 
-        sampler = Sampler(target, device)
+        sampler = Sampler(target, device, trust)
     if grid is None and out is None and walk is None:
         if has_picture(sampler.scaling):
             grid = target.path / "generated.png"

@@ -45,6 +45,9 @@ def train(
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
     max_seconds: float | None = typer.Option(None, help="End cleanly after so many seconds.", show_default=False),
     allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
+    trust: list[str] = typer.Option(
+        [], metavar="PACKAGE", help="Let the recipe import parts of your own from this package; may be repeated."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the whole config and train nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON; progress goes to standard error."),
 ) -> None:
@@ -66,7 +69,7 @@ def train(
     given = {"size": side, "steps": steps, "kimg": kimg, "batch": batch, "seed": seed, "flip": flip}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
-        build(config, prepared.shape, make_fabric(device, config.precision))  # refuses what cannot be trained
+        build(config, prepared.shape, make_fabric(device, config.precision), trust)  # refuses what cannot be trained
         typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
@@ -79,6 +82,7 @@ def train(
         device=device,
         max_seconds=max_seconds,
         allow_change=allow_change,
+        trust=trust,
         hooks=[progress],
         seen=progress.row,
         say=stream.print,

@@ -4,10 +4,11 @@ A config is typed and frozen. An unknown key, a wrong type or a value out of ran
 :class:`~poise.errors.ConfigError` that names the path of the field and the nearest known name.
 """
 
-from poise.config.build import build, build_generator
+from poise.config.build import build, build_generator, build_hooks
 from poise.config.schema import (
     CheckpointConfig,
     Config,
+    ConstraintConfig,
     EmaConfig,
     EvaluateConfig,
     LogConfig,
@@ -15,12 +16,14 @@ from poise.config.schema import (
     Part,
     PenaltyConfig,
     SamplesConfig,
+    WarmupConfig,
 )
 from poise.config.text import differences, dump, merge, override, parse, parse_file
 
 __all__ = [
     "CheckpointConfig",
     "Config",
+    "ConstraintConfig",
     "EmaConfig",
     "EvaluateConfig",
     "LogConfig",
@@ -28,8 +31,10 @@ __all__ = [
     "Part",
     "PenaltyConfig",
     "SamplesConfig",
+    "WarmupConfig",
     "build",
     "build_generator",
+    "build_hooks",
     "differences",
     "dump",
     "merge",

@@ -1,139 +1,207 @@
 """From a config to the objects that it names."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
-from poise import losses
+from poise import constraints, losses, penalties
 from poise.balance import BALANCES
+from poise.config.parts import Builder, options_of
 from poise.config.schema import Config, OptimizerConfig, Part
+from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
-from poise.errors import ConfigError, PoiseError, nearest
-from poise.models import PRESETS
-from poise.penalties import PENALTIES, Weighted
-from poise.trainer import Trainer, mix
+from poise.errors import ConfigError, PoiseError
+from poise.losses import LOSSES, AdversarialLoss
+from poise.models import LAYERS, PRESETS, Growing, Preset
+from poise.optimizers import WRAPPERS
+from poise.penalties import PENALTIES, Scene, Weighted
+from poise.schedules import SCHEDULES, Scheduled
+from poise.trainer import Autoencoder, Hook, OptimizerFactory, Trainer, WarmUp, mix
 
-__all__ = ["build", "build_generator"]
+__all__ = ["build", "build_generator", "build_hooks"]
 
-T = TypeVar("T")
+_INITIAL_WEIGHTS = 0x57
+
+_NETWORKS: Mapping[str, Preset] = {**PRESETS, "layers": LAYERS}
+
+_OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
+    name: value
+    for name, value in vars(torch.optim).items()
+    if isinstance(value, type)
+    and issubclass(value, torch.optim.Optimizer)
+    # LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
+    and name not in ("Optimizer", "LBFGS", "SparseAdam")
+}
 
 
-def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None) -> Trainer:
+def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, trust: Sequence[str] = ()) -> Trainer:
     """The trainer that a config describes.
 
     Args:
         config: the settings.
         shape: the shape of a sample of the data.
         fabric: the device and precision.
+        trust: packages from which ``import:`` may take parts.
 
     Raises:
         ConfigError: naming the field that is wrong.
     """
+    make = Builder(trust)
     # Weights begin as a function of the seed, the same on every rank, and no one else's random numbers move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(config.seed, _INITIAL_WEIGHTS))
-        generator = build_generator(config, shape)
-        discriminator = _named(
-            "discriminator", config.discriminator, {n: p.discriminator for n, p in PRESETS.items()}, shape=shape
-        )
-    loss = _named("loss", config.loss, {name: getattr(losses, name) for name in losses.LOSSES})
-    unknown = next((name for name in config.penalties if name not in PENALTIES), None)
-    if unknown is not None:
-        raise ConfigError(f"penalties.{unknown}: there is no penalty '{unknown}' {nearest(unknown, PENALTIES)}")
+        generator = _generator(make, config, shape)
+        discriminator = _discriminator(make, "discriminator", config.discriminator, shape)
+        warmup = _warmup(make, config, shape)
+        loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
+        _require_fit(config, loss, generator, discriminator, shape)
     return Trainer(
         generator,
         discriminator,
         z_dim=config.z_dim,
         loss=loss,
-        penalties={name: Weighted(PENALTIES[name], it.weight, it.every) for name, it in config.penalties.items()},
-        balance=_named("balance", config.balance, BALANCES),
-        g_optimizer=_optimizer("g_optimizer", config.g_optimizer),
-        d_optimizer=_optimizer("d_optimizer", config.d_optimizer),
-        ema=Ema(config.ema.half_life_kimg, config.ema.ramp_up),
+        penalties={name: _penalty(make, name, config) for name in config.penalties},
+        constraints=[_constraint(make, name, config) for name in config.constraints],
+        balance=make("balance", config.balance, BALANCES),
+        g_optimizer=_optimizer(make, "g_optimizer", config.g_optimizer),
+        d_optimizer=_optimizer(make, "d_optimizer", config.d_optimizer),
+        ema=Ema(_number(make, "ema.half_life_kimg", config.ema.half_life_kimg), config.ema.ramp_up),
+        top_k=_number(make, "top_k", config.top_k),
+        warmup=warmup,
         seed=config.seed,
         fabric=fabric,
     )
 
 
-_INITIAL_WEIGHTS = 0x57
+def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] = ()) -> nn.Module:
+    """The generator alone, for samples of ``shape``, as a checkpoint's weights fit it."""
+    make = Builder(trust)
+    generator = _generator(make, config, shape)
+    for constraint, to, _ in (_constraint(make, name, config) for name in config.constraints):
+        if to == "G":
+            constraint.prepare(generator)
+    return generator
 
 
-def build_generator(config: Config, shape: Sequence[int]) -> nn.Module:
-    """The generator alone, for samples of ``shape``."""
-    presets = {name: preset.generator for name, preset in PRESETS.items()}
-    return _named("generator", config.generator, presets, z_dim=config.z_dim, shape=shape)
+def build_hooks(config: Config, trust: Sequence[str] = ()) -> list[Hook]:
+    """The hooks of one's own."""
+    make = Builder(trust)
+    return [make(f"hooks.{index}", hook, {}, Hook, noun="hook") for index, hook in enumerate(config.hooks)]
 
 
-def _named(path: str, part: Part, table: Mapping[str, Callable[..., T]], **given: Any) -> T:
-    """Call the entry that a part names with its options, each checked by name and type."""
-    name = part.class_
-    if name not in table:
-        raise ConfigError(f"{path}: there is no {path} '{name}' {nearest(name, table)}")
-    make = table[name]
-    known = [parameter for parameter in inspect.signature(make).parameters if parameter not in given]
-    _require_known(path, name, part.options, known)
-    try:
-        return _call(make, given | part.options)
-    except ValidationError as error:
-        entry = error.errors()[0]
-        option = ".".join(map(str, entry["loc"]))
-        raise ConfigError(f"{path}.{option} is {entry['input']!r}: {entry['msg'].lower()}") from error
-    except PoiseError:
-        raise
-    except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is, among others
-        raise ConfigError(f"{path}: {error}") from error
+def _generator(make: Builder, config: Config, shape: Sequence[int]) -> nn.Module:
+    table = {name: preset.generator for name, preset in _NETWORKS.items()}
+    network: nn.Module = make("generator", config.generator, table, nn.Module, z_dim=config.z_dim, shape=shape)
+    return network
 
 
-def _call(make: Callable[..., T], options: Mapping[str, Any]) -> T:
-    """Call a function or class with its arguments converted to and checked against its annotations."""
-    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))
-    if not inspect.isclass(make):
-        return checked(make)(**options)
-    instance: Any = make.__new__(make)
-    checked(make.__init__)(instance, **options)
-    made: T = instance
-    return made
+def _discriminator(make: Builder, path: str, part: Part, shape: Sequence[int]) -> nn.Module:
+    table = {name: preset.discriminator for name, preset in _NETWORKS.items()}
+    network: nn.Module = make(path, part, table, nn.Module, noun="network", shape=shape)
+    return network
 
 
-def _require_known(path: str, name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
-    for option in options:
-        if option not in known:
-            raise ConfigError(f"{path}: {name} has no option '{option}' {nearest(option, known)}")
+def _penalty(make: Builder, name: str, config: Config) -> Weighted:
+    path, part = f"penalties.{name}", config.penalties[name]
+    table = {name: getattr(penalties, name) for name in PENALTIES}
+    penalty = make(path, part, table, penalties.GradientPenalty, itself_takes="scene", noun="penalty")
+    return Weighted(penalty, _number(make, f"{path}.weight", part.weight), part.every, part.to)
 
 
-def _optimizer(path: str, settings: OptimizerConfig) -> Callable[..., torch.optim.Optimizer]:
-    classes: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        name: value
-        for name, value in vars(torch.optim).items()
-        if isinstance(value, type)
-        and issubclass(value, torch.optim.Optimizer)
-        and value is not torch.optim.Optimizer
-        and name not in _UNFIT
-    }
-    name = settings.class_
-    if name not in classes:
-        raise ConfigError(f"{path}.class: torch.optim has no '{name}' {nearest(name, classes)}")
-    known = [parameter for parameter in inspect.signature(classes[name]).parameters if parameter != "params"]
-    _require_known(path, name, settings.options, known)
-    fused = (
-        {"fused": True}
-        if "fused" in known and not {"fused", "foreach", "differentiable"} & set(settings.options)
-        else {}
-    )
+def _constraint(make: Builder, name: str, config: Config) -> Constrained:
+    path, part = f"constraints.{name}", config.constraints[name]
+    table = {name: getattr(constraints, name) for name in CONSTRAINTS}
+    options = {option: _number(make, f"{path}.{option}", value) for option, value in part.options.items()}
+    return Constrained(make(path, Part(class_=part.class_, **options), table, noun="constraint"), part.to, part.every)
 
-    def make(weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+
+def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> WarmUp | None:
+    """The encoder takes samples, as a discriminator does."""
+    if config.warmup is None:
+        return None
+    encoder = _discriminator(make, "warmup.encoder", config.warmup.encoder, shape)
+    with torch.no_grad(), _untrained("warmup.encoder", encoder, shape):
+        z = encoder(torch.zeros(2, *shape))
+    if z.shape != (2, config.z_dim):
+        raise ConfigError(
+            f"warmup.encoder: it gives {tuple(z.shape[1:])} for each sample, and z_dim is {config.z_dim}: end it with as "
+            "many outputs, or change z_dim"
+        )
+    return Autoencoder(encoder, config.warmup.steps, _optimizer(make, "warmup.optimizer", config.warmup.optimizer))
+
+
+def _number(make: Builder, path: str, value: Any) -> Any:
+    """A setting, with the schedule that it names; a mapping is one."""
+    if isinstance(value, tuple | list):
+        return tuple(_number(make, path, it) for it in value)
+    part = Part.model_validate(value) if isinstance(value, Mapping) else value
+    return make(path, part, SCHEDULES, noun="schedule") if isinstance(part, Part) else value
+
+
+def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> OptimizerFactory:
+    cls = make.entry(path, settings, _OPTIMIZERS, "class of torch.optim")
+    known = options_of(cls, without=("params",))
+    make.require_known(path, settings, known)
+    options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
+    if "fused" in known and not {"fused", "foreach", "differentiable"} & set(options):
+        options["fused"] = True
+
+    def optimizer(weights: Iterable[nn.Parameter], **options: Any) -> torch.optim.Optimizer:
         try:
-            return classes[name](weights, **fused | settings.options)
+            made: torch.optim.Optimizer = cls(weights, **options)
+            for index, part in enumerate(settings.wrap):
+                made = make(f"{path}.wrap.{index}", part, WRAPPERS, torch.optim.Optimizer, noun="wrapper", base=made)
+        except PoiseError:
+            raise
         except (ValueError, TypeError, RuntimeError) as error:
-            raise ConfigError(f"{path}: {name} refuses these options or these weights: {error}") from error
+            raise ConfigError(f"{path}: {settings.class_} refuses these options or these weights: {error}") from error
+        return made
 
-    return make
+    return Scheduled(optimizer, **options)
 
 
-# LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
-_UNFIT = ("LBFGS", "SparseAdam")
+@torch.no_grad()
+def _require_fit(
+    config: Config, loss: AdversarialLoss, generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]
+) -> None:
+    """Refuse networks that do not fit the data, each other or the loss, before anything is trained."""
+    with _untrained("generator", generator, (config.z_dim,)):
+        samples = generator(torch.zeros(2, config.z_dim))
+    if samples.shape != (2, *shape):
+        raise ConfigError(
+            f"generator: it makes samples of shape {tuple(samples.shape[1:])}, the data has {tuple(shape)}; change its "
+            "last layers, or give --size"
+        )
+    with _untrained("discriminator", discriminator, shape):
+        logits = Scene(discriminator, real=samples).real_logits
+        loss.d(logits, logits)
+    if isinstance(generator, Growing) and isinstance(discriminator, Growing):
+        if generator.schedule != discriminator.schedule:
+            raise ConfigError(
+                "discriminator.grow_kimg: the networks do not grow at the same time; give both the same grow_kimg and "
+                "fade_kimg"
+            )
+        if config.kimg is not None and generator.grown_at_kimg > config.kimg:
+            raise ConfigError(
+                f"generator.grow_kimg: the networks have their full size after {generator.grown_at_kimg:g} kimg, and "
+                f"the run ends at {config.kimg:g}; let both grow earlier, or give a longer --kimg"
+            )
+
+
+@contextmanager
+def _untrained(path: str, network: nn.Module, shape: Sequence[int]) -> Iterator[None]:
+    """Try a network on inputs of ``shape``, leaving its state as it is; say which one it was that failed."""
+    mode = network.training
+    network.eval()
+    try:
+        yield
+    except PoiseError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ConfigError(f"{path}: it does not take inputs of shape {tuple(shape)}: {error}") from error
+    finally:
+        network.train(mode)

@@ -1,21 +1,25 @@
 """The config's fields."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Tag,
     model_validator,
 )
 
 __all__ = [
     "CheckpointConfig",
     "Config",
+    "ConstraintConfig",
     "EmaConfig",
     "EvaluateConfig",
     "LogConfig",
@@ -23,6 +27,7 @@ __all__ = [
     "Part",
     "PenaltyConfig",
     "SamplesConfig",
+    "WarmupConfig",
 ]
 
 
@@ -33,11 +38,26 @@ class _Frozen(BaseModel):
 
 
 class Part(_Frozen):
-    """Something chosen by name, with its options: ``vanilla``, or ``{class: vanilla, label_smoothing: 0.1}``."""
+    """Something chosen by name, with its options: ``vanilla``, or ``{class: vanilla, label_smoothing: 0.1}``.
+
+    ``{import: package.module:Name, ...}`` stands for ``{class: "import:package.module:Name", ...}``, a part of one's
+    own; it is imported only when the package is trusted.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     class_: str = Field(alias="class")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _import_is_a_class(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping) and "import" in fields:
+            if "class" in fields and not str(fields["class"]).startswith("import:"):
+                raise ValueError("give class or import, not both")
+            fields = {name: value for name, value in fields.items() if name not in ("import", "class")} | {
+                "class": f"import:{fields['import']}"
+            }
+        return fields
 
     @property
     def options(self) -> dict[str, Any]:
@@ -52,32 +72,74 @@ def _short(key: str, kinds: tuple[type, ...]) -> BeforeValidator:
 
 NamedPart = Annotated[Part, _short("class", (str,))]
 
+# A list of layer strings stands for the network of these layers.
+NetworkPart = Annotated[
+    NamedPart,
+    BeforeValidator(lambda value: {"class": "layers", "layers": value} if isinstance(value, list) else value),
+]
+
+
+def _kind(value: Any) -> str:
+    return "schedule" if isinstance(value, Mapping | Part) else "number"
+
+
+# A number, or a schedule of kimg such as {class: cosine, from: 1, to: 0, end: 100}.
+_Scheduled = Annotated[Part, Tag("schedule")]
+PositiveSetting = Annotated[Annotated[PositiveFloat, Tag("number")] | _Scheduled, Discriminator(_kind)]
+Setting = Annotated[Annotated[NonNegativeFloat, Tag("number")] | _Scheduled, Discriminator(_kind)]
+Share = Annotated[Annotated[float, Field(gt=0, le=1), Tag("number")] | _Scheduled, Discriminator(_kind)]
+
 
 class OptimizerConfig(Part):
-    """A class of ``torch.optim`` by name, with any of its options."""
+    """A class of ``torch.optim`` by name, with any of its options; and wrappers around it, the outermost last."""
 
     class_: str = Field(default="Adam", alias="class")
-    lr: PositiveFloat = 2e-4
-    betas: tuple[float, float] | None = None
+    lr: PositiveSetting = 2e-4
+    betas: tuple[Setting, Setting] | None = None
+    wrap: Annotated[
+        tuple[NamedPart, ...], BeforeValidator(lambda value: [value] if isinstance(value, str | dict) else value)
+    ] = ()
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything but the name; betas only where they are given."""
+        """Everything but the name and the wrappers; betas only where they are given."""
         given = {"lr": self.lr} | ({"betas": self.betas} if self.betas is not None else {})
         return given | super().options
 
 
-class PenaltyConfig(_Frozen):
-    """A penalty's weight, and on every how many-th update of D it is taken (multiplied by as many)."""
+class PenaltyConfig(Part):
+    """A penalty with its options and its weight.
 
-    weight: NonNegativeFloat
+    It is taken on every how many-th update of the player that it goes to (multiplied by as many).
+    """
+
+    class_: str = Field(default="", alias="class")
+    weight: Setting
     every: PositiveInt = 1
+    to: Literal["D", "G"] | None = None
+
+
+class ConstraintConfig(Part):
+    """A constraint on the weights of a player, after every how many-th of its updates."""
+
+    class_: str = Field(default="", alias="class")
+    to: Literal["D", "G"] = "D"
+    every: PositiveInt = 1
+
+
+class WarmupConfig(_Frozen):
+    """The generator begins as the decoder of an autoencoder, for so many steps."""
+
+    class_: Literal["autoencoder"] = Field(default="autoencoder", alias="class")
+    steps: PositiveInt
+    encoder: NetworkPart
+    optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
 
 
 class EmaConfig(_Frozen):
     """How the generator's weights are averaged."""
 
-    half_life_kimg: NonNegativeFloat = 10.0
+    half_life_kimg: Setting = 10.0
     ramp_up: PositiveFloat | None = 0.05
 
 
@@ -130,15 +192,19 @@ class Config(_Frozen):
     kimg: PositiveFloat | None = None
     batch: PositiveInt = 64
     z_dim: PositiveInt = 64
-    generator: NamedPart
-    discriminator: NamedPart
+    generator: NetworkPart
+    discriminator: NetworkPart
     loss: NamedPart = Part(class_="vanilla")
-    penalties: dict[str, Annotated[PenaltyConfig, _short("weight", (int, float))]] = Field(default_factory=dict)
+    top_k: Share = 1.0
+    penalties: dict[str, PenaltyConfig] = Field(default_factory=dict)
+    constraints: dict[str, ConstraintConfig] = Field(default_factory=dict)
     balance: NamedPart = Part(class_="alternating")
+    warmup: WarmupConfig | None = None
     g_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
     d_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
     ema: Annotated[EmaConfig, _short("half_life_kimg", (int, float))] = EmaConfig()
     precision: str = "32-true"
+    hooks: tuple[NamedPart, ...] = ()
     log: LogConfig = LogConfig()
     samples: SamplesConfig = SamplesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -146,18 +212,37 @@ class Config(_Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _none_means_without(cls, fields: Any) -> Any:
-        """``penalties: none`` and ``ema: none`` switch them off."""
-        if isinstance(fields, dict):
-            without: dict[str, Any] = {"penalties": {}, "ema": {"half_life_kimg": 0.0}}
-            return {
-                key: without[key] if key in without and value in (None, "none") else value
-                for key, value in fields.items()
-            }
-        return fields
+    def _short_forms(cls, fields: Any) -> Any:
+        """``none`` switches a part off; a penalty or constraint without a class is of the class that it is named by."""
+        if not isinstance(fields, Mapping):
+            return fields
+        filled = {key: _OFF[key] if key in _OFF and value in (None, "none") else value for key, value in fields.items()}
+        for key in ("penalties", "constraints"):
+            if isinstance(filled.get(key), Mapping):
+                filled[key] = {name: _named(name, value) for name, value in filled[key].items()}
+        return filled
 
     @model_validator(mode="after")
     def _has_an_end(self) -> "Config":
         if self.steps is None and self.kimg is None:
             raise ValueError("a run needs an end: give steps or kimg")
         return self
+
+
+# What a part is when it is switched off.
+_OFF: Mapping[str, Any] = {"penalties": {}, "constraints": {}, "ema": {"half_life_kimg": 0.0}, "warmup": None}
+
+
+def _named(name: str, value: Any) -> Any:
+    """The part with its class."""
+    if isinstance(value, PenaltyConfig | ConstraintConfig) and not value.class_:
+        return value.model_copy(update={"class_": name})
+    if isinstance(value, Mapping) and not {"class", "import"} & set(value):
+        return {"class": name, **value}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"class": name, _MAIN.get(name, "weight"): value}
+    return value
+
+
+# What a bare number means, where it is not a weight.
+_MAIN = {"clip": "limit"}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -120,10 +121,14 @@ def merge(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(old, dict):
             old = {"class": old} if isinstance(old, str) else {}
-        if value.get("class", old.get("class")) != old.get("class"):
+        if _class(value, _class(old)) != _class(old):
             old = {name: old[name] for name in ("lr",) if name in old}
         result[key] = merge(old, value)
     return result
+
+
+def _class(part: Mapping[str, Any], otherwise: Any = None) -> Any:
+    return f"import:{part['import']}" if "import" in part else part.get("class", otherwise)
 
 
 def _copy(value: Any) -> Any:
@@ -148,19 +153,24 @@ def parse(fields: Mapping[str, Any], origin: str = "") -> Config:
 
 
 def _message(place: Sequence[str | int], kind: str, message: str, given: Any) -> str:
-    names = [str(part) for part in place if not str(part).startswith("function-")]
+    names = [str(part) for part in place if str(part) not in _TAGS and not str(part).startswith("function-")]
     path = ".".join(names)
     if kind == "extra_forbidden":
         parent = _model_at(names[:-1])
         known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
         return f"there is no setting '{path}' {nearest(names[-1], known)}"
     if kind == "missing":
-        return f"{path} is missing"
+        meant = get_close_matches(names[-1], list(given), n=1) if isinstance(given, Mapping) else []
+        return f"{path} is missing" + (f"; is it meant by '{meant[0]}'?" if meant else "")
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind in ("model_type", "model_attributes_type"):
         return f"{path} is {given!r}: give a name, or a mapping with its options"
     return f"{path} is {given!r}: {message[0].lower()}{message[1:]}"
+
+
+# What a path has of how a value was read.
+_TAGS = ("number", "schedule")
 
 
 def _model_at(names: Sequence[str]) -> type[BaseModel] | None:

@@ -11,29 +11,25 @@ from typing import Literal
 
 from torch import nn
 
-from poise.errors import ShapeError
+from poise.models.checks import require_positive, square
 from poise.models.initialize import normal_
+from poise.models.spectral import spectral_norm_
 
 __all__ = ["dcgan_discriminator", "dcgan_generator"]
 
 Norm = Literal["batch", "none"]
 
-CHANNELS = (1, 3, 4)
+_SIDES = (8, 16, 32, 64, 128)
 
 
 def _stages(shape: Sequence[int], width: int) -> tuple[int, int, list[int]]:
     """Image channels, the side of the smallest stage, and the width of every stage from the largest down to it."""
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in (8, 16, 32, 64, 128) or shape[0] not in CHANNELS:
-        raise ShapeError(
-            f"dcgan makes images of 1, 3 or 4 channels and a side of 8, 16, 32, 64 or 128, not shape {tuple(shape)}; "
-            "give --size, or take generator=mlp discriminator=mlp"
-        )
-    if width < 1:
-        raise ValueError(f"width is {width}; it must be at least 1")
+    channels, side = square("dcgan", shape, _SIDES)
+    require_positive(width=width)
     # The paper's smallest stage is 4 x 4; an image of 8 x 8 would have no second stage above it.
-    smallest = 4 if shape[1] > 8 else 2
-    count = (shape[1] // smallest).bit_length() - 1
-    return shape[0], smallest, [width << i for i in range(count)]
+    smallest = 4 if side > 8 else 2
+    count = (side // smallest).bit_length() - 1
+    return channels, smallest, [width << i for i in range(count)]
 
 
 def _block(convolution: nn.Module, channels: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:
@@ -51,7 +47,7 @@ def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Nor
 
     Raises:
         ShapeError: when the shape is none that DCGAN makes.
-        ValueError: when the width is below 1.
+        ConfigError: when the width is below 1.
     """
     channels, smallest, widths = _stages(shape, width)
     widths.reverse()
@@ -69,23 +65,31 @@ def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Nor
     return network
 
 
-def dcgan_discriminator(shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
-    """Images ``(n, *shape)`` to logits ``(n, 1)``.
+def dcgan_discriminator(
+    shape: Sequence[int], width: int = 64, norm: Norm = "batch", spectral_norm: bool = False, outputs: int = 1
+) -> nn.Sequential:
+    """Images ``(n, *shape)`` to logits ``(n, outputs)``.
 
     Args:
         shape: ``(channels, side, side)``.
         width: channels of the first stage; each stage after it has twice as many.
         norm: ``batch`` (on every stage but the first), or ``none``.
+        spectral_norm: divide every weight by its largest singular value. Meant for ``norm="none"``: a batch norm
+            scales again what was bounded.
+        outputs: logits a sample.
 
     Raises:
         ShapeError: when the shape is none that DCGAN takes.
-        ValueError: when the width is below 1.
+        ConfigError: when ``width`` or ``outputs`` is below 1.
     """
     channels, smallest, widths = _stages(shape, width)
+    require_positive(outputs=outputs)
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    for inputs, outputs in pairwise(widths):
-        down = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=norm == "none")
-        layers += _block(down, outputs, norm, nn.LeakyReLU(0.2))
-    network = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, smallest), nn.Flatten())
+    for inputs, stage in pairwise(widths):
+        down = nn.Conv2d(inputs, stage, 4, stride=2, padding=1, bias=norm == "none")
+        layers += _block(down, stage, norm, nn.LeakyReLU(0.2))
+    network = nn.Sequential(*layers, nn.Conv2d(widths[-1], outputs, smallest), nn.Flatten())
     normal_(network)
+    if spectral_norm:
+        spectral_norm_(network)
     return network

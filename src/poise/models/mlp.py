@@ -6,6 +6,8 @@ from math import prod
 
 from torch import nn
 
+from poise.models.checks import require_positive
+
 __all__ = ["mlp_discriminator", "mlp_generator"]
 
 
@@ -35,13 +37,20 @@ def mlp_generator(
     return nn.Sequential(*layers, *([nn.Tanh(), nn.Unflatten(1, tuple(shape))] if len(shape) > 1 else []))
 
 
-def mlp_discriminator(shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2) -> nn.Sequential:
-    """Samples ``(n, *shape)`` to logits ``(n, 1)``.
+def mlp_discriminator(
+    shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2, outputs: int = 1
+) -> nn.Sequential:
+    """Samples ``(n, *shape)`` to logits ``(n, outputs)``.
 
     Args:
         shape: the shape of a sample.
         width: units of each hidden layer.
         depth: hidden layers.
         slope: of the leaky ReLU.
+        outputs: logits a sample.
+
+    Raises:
+        ConfigError: when ``outputs`` is below 1.
     """
-    return nn.Sequential(nn.Flatten(), *_layers([prod(shape), *[width] * depth, 1], slope))
+    require_positive(outputs=outputs)
+    return nn.Sequential(nn.Flatten(), *_layers([prod(shape), *[width] * depth, outputs], slope))

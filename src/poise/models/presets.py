@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from torch import nn
 
+from poise.models.began import began_discriminator, began_generator
 from poise.models.dcgan import dcgan_discriminator, dcgan_generator
 from poise.models.mlp import mlp_discriminator, mlp_generator
+from poise.models.progressive import progressive_discriminator, progressive_generator
+from poise.models.resnet import resnet_discriminator, resnet_generator
 
 __all__ = ["PRESETS", "Preset"]
 
@@ -28,6 +31,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "mlp": Preset(mlp_generator, mlp_discriminator),
         "dcgan": Preset(dcgan_generator, dcgan_discriminator),
+        "resnet": Preset(resnet_generator, resnet_discriminator),
+        "progressive": Preset(progressive_generator, progressive_discriminator),
+        "began": Preset(began_generator, began_discriminator),
     }
 )
 """Every preset by its name."""

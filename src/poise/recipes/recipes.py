@@ -1,26 +1,20 @@
-"""The recipes, and how one becomes the config of a run."""
+"""The recipes. Each gives the settings of its source; networks and length follow from the data.
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+On vectors all of them train multilayer perceptrons, those whose source has networks of its own too.
+"""
+
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from poise.config import (
-    Config,
-    EmaConfig,
-    EvaluateConfig,
-    OptimizerConfig,
-    Part,
-    PenaltyConfig,
-    merge,
-    override,
-    parse,
-    parse_file,
-)
-from poise.data import Data
-from poise.errors import ConfigError, nearest
+import torch
+from torch import nn
 
-__all__ = ["DEFAULT", "RECIPES", "Recipe", "chosen_size", "resolve"]
+from poise.config import Config, ConstraintConfig, EmaConfig, EvaluateConfig, OptimizerConfig, Part, PenaltyConfig
+from poise.data import Data
+from poise.models import PRESETS
+
+__all__ = ["DEFAULT", "RECIPES", "Recipe"]
 
 Recipe = Callable[[Data], Config]
 
@@ -29,22 +23,24 @@ Recipe = Callable[[Data], Config]
 _EPOCHS = 100
 
 
-def _config(data: Data, *, norm: str = "batch", **settings: Any) -> Config:
-    """What all recipes share: networks and length as fit the data, then ``settings``."""
+def _config(data: Data, *, norm: str = "batch", optimizer: OptimizerConfig | None = None, **settings: Any) -> Config:
+    """What all recipes share: networks and length as fit the data, one optimizer for both, then ``settings``."""
     if data.kind == "vectors":
         networks = {"generator": Part(class_="mlp"), "discriminator": Part(class_="mlp")}
-        fitting: dict[str, Any] = {
-            "z_dim": 8,
-            "batch": 256,
-            "kimg": 2500.0,
-            "evaluate": EvaluateConfig(every_kimg=100.0),
-        }
+        fitting: dict[str, Any] = {"z_dim": 8, "batch": 256, "evaluate": EvaluateConfig(every_kimg=100.0)}
     else:
         networks = {"generator": Part(class_="dcgan"), "discriminator": Part(class_="dcgan", norm=norm)}
-        fitting = {"z_dim": 64, "batch": 64, "kimg": float(min(max(_EPOCHS * len(data) // 1000, 150), 5000))}
+        fitting = {"z_dim": 64, "batch": 64}
+    fitting["kimg"] = _kimg(data)
     fitting["batch"] = min(fitting["batch"], len(data))
+    if optimizer is not None:
+        fitting |= {"g_optimizer": optimizer, "d_optimizer": optimizer}
     size = data.shape[-1] if data.kind == "images" else None
     return Config(data=data.source, size=size, **(networks | fitting | settings))
+
+
+def _kimg(data: Data) -> float:
+    return 2500.0 if data.kind == "vectors" else float(min(max(_EPOCHS * len(data) // 1000, 150), 5000))
 
 
 def _adam(lr: float, beta1: float, beta2: float) -> OptimizerConfig:
@@ -53,21 +49,94 @@ def _adam(lr: float, beta1: float, beta2: float) -> OptimizerConfig:
 
 def vanilla(data: Data) -> Config:
     """DCGAN: the non-saturating loss, alternating, Adam 2e-4 (0.5, 0.999). Radford et al. 2015, arXiv 1511.06434."""
-    adam = _adam(2e-4, 0.5, 0.999)
-    return _config(data, loss=Part(class_="vanilla"), g_optimizer=adam, d_optimizer=adam)
+    return _config(data, loss=Part(class_="vanilla"), optimizer=_adam(2e-4, 0.5, 0.999))
+
+
+def minimax(data: Data) -> Config:
+    """The original saturating loss, with DCGAN's settings. Goodfellow et al. 2014, arXiv 1406.2661."""
+    return _config(data, loss=Part(class_="minimax"), optimizer=_adam(2e-4, 0.5, 0.999))
+
+
+def wgan(data: Data) -> Config:
+    """WGAN: weights clipped to 0.01, 5 critic steps, RMSprop 5e-5. Arjovsky et al. 2017, arXiv 1701.07875."""
+    return _config(
+        data,
+        loss=Part(class_="wasserstein"),
+        constraints={"clip": ConstraintConfig(limit=0.01)},
+        balance=Part(class_="alternating", d_steps=5),
+        optimizer=OptimizerConfig(class_="RMSprop", lr=5e-5),
+    )
 
 
 def wgan_gp(data: Data) -> Config:
     """WGAN-GP: weight 10, 5 critic steps, Adam 1e-4 (0, 0.9). Gulrajani et al. 2017, arXiv 1704.00028."""
-    adam = _adam(1e-4, 0.0, 0.9)
     return _config(
         data,
         norm="none",
         loss=Part(class_="wasserstein"),
         penalties={"wgan_gp": PenaltyConfig(weight=10.0)},
         balance=Part(class_="alternating", d_steps=5),
-        g_optimizer=adam,
-        d_optimizer=adam,
+        optimizer=_adam(1e-4, 0.0, 0.9),
+    )
+
+
+def hinge_sn(data: Data) -> Config:
+    """SNGAN: hinge loss, spectral norm on D, 5 steps of D, Adam 2e-4 (0, 0.9). Miyato et al. 2018, arXiv 1802.05957."""
+    return _config(
+        data,
+        norm="none",
+        loss=Part(class_="hinge"),
+        constraints={"spectral_norm": ConstraintConfig()},
+        balance=Part(class_="alternating", d_steps=5),
+        optimizer=_adam(2e-4, 0.0, 0.9),
+    )
+
+
+def lsgan(data: Data) -> Config:
+    """Least squares with targets 0, 1, 1, and DCGAN's settings. Mao et al. 2017, arXiv 1611.04076."""
+    return _config(data, loss=Part(class_="lsgan", a=0.0, b=1.0, c=1.0), optimizer=_adam(2e-4, 0.5, 0.999))
+
+
+def feature_matching(data: Data) -> Config:
+    """G also matches the mean of D's last hidden layer; DCGAN's settings. Salimans et al. 2016, arXiv 1606.03498."""
+    config = _config(data, loss=Part(class_="vanilla"), optimizer=_adam(2e-4, 0.5, 0.999))
+    layer = _last_hidden(config.discriminator, data)
+    return config.model_copy(
+        update={"penalties": {"feature_matching": PenaltyConfig(class_="feature_matching", weight=1.0, layers=[layer])}}
+    )
+
+
+def _last_hidden(part: Part, data: Data) -> str:
+    """The name of the last activation of a preset's discriminator."""
+    with torch.device("meta"):
+        network: nn.Module = PRESETS[part.class_].discriminator(shape=data.shape, **part.options)
+    names = [name for name, layer in network.named_modules() if isinstance(layer, nn.LeakyReLU)]
+    return names[-1]
+
+
+def ttur(data: Data) -> Config:
+    """Two time scales: G at 1e-4, D at 4e-4; hinge loss, spectral norm on both. Zhang et al. 2018, arXiv 1805.08318."""
+    return _config(
+        data,
+        norm="none",
+        loss=Part(class_="hinge"),
+        constraints={
+            "spectral_norm": ConstraintConfig(),
+            "g_spectral_norm": ConstraintConfig(class_="spectral_norm", to="G"),
+        },
+        g_optimizer=_adam(1e-4, 0.0, 0.9),
+        d_optimizer=_adam(4e-4, 0.0, 0.9),
+    )
+
+
+def r1(data: Data) -> Config:
+    """The non-saturating loss with R1, gamma 10, and RMSprop 1e-4. Mescheder et al. 2018, arXiv 1801.04406."""
+    return _config(
+        data,
+        norm="none",
+        loss=Part(class_="vanilla"),
+        penalties={"r1": PenaltyConfig(weight=10.0)},
+        optimizer=OptimizerConfig(class_="RMSprop", lr=1e-4),
     )
 
 
@@ -76,88 +145,79 @@ def relativistic(data: Data) -> Config:
     vectors = data.kind == "vectors"
     gamma = 0.01 if vectors else 0.2
     penalty = PenaltyConfig(weight=gamma, every=1 if vectors else 4)
-    adam = _adam(1e-3 if vectors else 5e-4, 0.0, 0.9 if vectors else 0.95)
     return _config(
         data,
         norm="none",
         loss=Part(class_="relativistic"),
         penalties={"r1": penalty, "r2": penalty},
-        g_optimizer=adam,
-        d_optimizer=adam,
         ema=EmaConfig(half_life_kimg=20.0),
+        optimizer=_adam(1e-3 if vectors else 5e-4, 0.0, 0.9 if vectors else 0.95),
     )
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({"relativistic": relativistic, "vanilla": vanilla, "wgan-gp": wgan_gp})
+def balanced(data: Data) -> Config:
+    """The player who is behind moves, by mean logits of each batch; the non-saturating loss, Adam 2e-4 (0.5, 0.999)."""
+    return _config(
+        data,
+        loss=Part(class_="vanilla"),
+        balance=Part(class_="balanced", imbalance=0.1),
+        optimizer=_adam(2e-4, 0.5, 0.999),
+    )
+
+
+def adaptive_critic(data: Data) -> Config:
+    """WGAN-GP whose critic steps follow the norm of the critic's input gradient."""
+    return _config(
+        data,
+        norm="none",
+        loss=Part(class_="wasserstein"),
+        penalties={"wgan_gp": PenaltyConfig(weight=10.0)},
+        balance=Part(class_="adaptive_critic"),
+        optimizer=_adam(1e-4, 0.0, 0.9),
+    )
+
+
+def progressive(data: Data) -> Config:
+    """Networks that grow from 4 x 4, WGAN-GP, Adam 1e-3 (0, 0.99). Karras et al. 2017, arXiv 1710.10196."""
+    networks: dict[str, Any] = {}
+    if data.kind == "images":
+        # As in the paper, every stage but the last is half fading in and half staying; the last has half of the run.
+        growths = (data.shape[-1] // 4).bit_length() - 1
+        spacing = _kimg(data) / (2 * max(growths, 1))
+        part = Part(class_="progressive", grow_kimg=spacing, fade_kimg=spacing / 2)
+        networks = {"generator": part, "discriminator": part}
+    return _config(
+        data,
+        loss=Part(class_="wasserstein"),
+        penalties={"wgan_gp": PenaltyConfig(weight=10.0)},
+        **networks,
+        optimizer=_adam(1e-3, 0.0, 0.99),
+    )
+
+
+def ragan(data: Data) -> Config:
+    """The relativistic average loss, with DCGAN's settings. Jolicoeur-Martineau 2018, arXiv 1807.00734."""
+    return _config(data, loss=Part(class_="relativistic_average"), optimizer=_adam(2e-4, 0.5, 0.999))
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "relativistic": relativistic,
+        "vanilla": vanilla,
+        "minimax": minimax,
+        "wgan": wgan,
+        "wgan-gp": wgan_gp,
+        "hinge-sn": hinge_sn,
+        "lsgan": lsgan,
+        "feature-matching": feature_matching,
+        "ttur": ttur,
+        "r1": r1,
+        "ragan": ragan,
+        "balanced": balanced,
+        "adaptive-critic": adaptive_critic,
+        "progressive": progressive,
+    }
+)
 """Every recipe by its name."""
 
 DEFAULT = "relativistic"
-
-
-def _is_file(recipe: str) -> bool:
-    """Whether a recipe is meant as a file rather than a name."""
-    return recipe.endswith((".yaml", ".yml")) or Path(recipe).is_file()
-
-
-def resolve(
-    data: Data, recipe: str | None = None, settings: Mapping[str, Any] | None = None, assignments: Sequence[str] = ()
-) -> Config:
-    """The config of a run.
-
-    Args:
-        data: the prepared data.
-        recipe: a name, or a YAML file of settings over the recipe that it names as ``recipe`` (or the default); the
-            penalties of a file take the place of the recipe's.
-        settings: top-level settings over the recipe's; None among them are left out. An end (``steps`` or ``kimg``)
-            takes the place of the recipe's own.
-        assignments: ``a.b=c``, over all of these.
-
-    Raises:
-        ConfigError: when the recipe is not known, or a setting is wrong.
-    """
-    name, filed = recipe or DEFAULT, {}
-    if _is_file(name):
-        filed = parse_file(Path(name))
-        name = str(filed.pop("recipe", None) or DEFAULT)
-    if name not in RECIPES:
-        raise ConfigError(f"there is no recipe '{name}' {nearest(name, RECIPES)}; 'poise recipes' tells what each does")
-    given = {key: value for key, value in (settings or {}).items() if value is not None}
-    assigned = override({}, assignments)
-    fields = RECIPES[name](data).model_dump(mode="json", by_alias=True) | {"recipe": name}
-    for layer in (filed, given | {end: assigned[end] for end in _ENDS if end in assigned}):
-        if any(end in layer for end in _ENDS):
-            fields |= dict.fromkeys(_ENDS)
-        if "penalties" in layer:
-            fields["penalties"] = {}
-        fields = merge(fields, layer)
-    # What was prepared stands: no recipe file can say otherwise.
-    fields |= {"data": data.source, "fingerprint": data.fingerprint}
-    config = parse(override(fields, assignments))
-    _require_fit(config, data)
-    return config
-
-
-_ENDS = ("steps", "kimg")
-
-
-def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]) -> int | None:
-    """The side of the images that a person asked for, before the data is there: by option, ``--set`` or recipe file."""
-    fields = parse_file(Path(recipe)) if recipe is not None and _is_file(recipe) else {}
-    if size is not None:
-        fields["size"] = size
-    side = override(fields, [it for it in assignments if it.split("=")[0].strip() == "size"]).get("size")
-    if side is not None and type(side) is not int:
-        raise ConfigError(f"size is {side!r}: input should be a valid integer")
-    return side
-
-
-def _require_fit(config: Config, data: Data) -> None:
-    if config.batch > len(data):
-        raise ConfigError(
-            f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --batch {len(data)} or less"
-        )
-    if config.flip and data.kind != "images":
-        raise ConfigError(f"flip is for images; {data.source} holds vectors: leave flip out")
-    prepared = data.shape[-1] if data.kind == "images" else None
-    if config.size != prepared:
-        raise ConfigError(f"size is {config.size}, but {data.source} was prepared at {prepared}; give it as --size")

@@ -1,6 +1,6 @@
 """Samples of a run, without its data: from the averaged generator in a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class Sampler:
     Args:
         run: the run.
         device: ``cpu``, ``cuda`` or ``auto``.
+        trust: packages from which the run's config may import its generator.
 
     Attributes:
         checkpoint: what it was loaded from.
@@ -33,7 +34,7 @@ class Sampler:
         CheckpointError: when none is good, or the best does not fit the run's settings.
     """
 
-    def __init__(self, run: Run, device: str = "auto") -> None:
+    def __init__(self, run: Run, device: str = "auto", trust: Sequence[str] = ()) -> None:
         self.run = run
         self.config: Config = parse(parse_file(run.config_path), str(run.config_path))
         self.warnings: list[str] = []
@@ -41,7 +42,7 @@ class Sampler:
         self._fabric = make_fabric(device, self.config.precision)
         try:
             self.scaling = Scaling.from_json(state["about"]["data"])
-            self._generator = build_generator(self.config, self.scaling.shape)
+            self._generator = build_generator(self.config, self.scaling.shape, trust)
             self._generator.load_state_dict(state["trainer"]["ema"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(

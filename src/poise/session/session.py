@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poise.config import Config, build, differences, dump, parse, parse_file
+from poise.config import Config, build, build_hooks, differences, dump, parse, parse_file
 from poise.data import Batches, Data, save_png
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
@@ -64,6 +64,7 @@ class Session:
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
+        trust: packages from which the config may import parts of one's own.
         hooks: called after the session's own.
         seen: called with each new row of the log.
         say: called with each line that a person should read.
@@ -82,6 +83,7 @@ class Session:
         device: str = "auto",
         max_seconds: float | None = None,
         allow_change: bool = False,
+        trust: Sequence[str] = (),
         hooks: Sequence[Hook] = (),
         seen: Callable[[dict[str, Any]], None] = lambda row: None,
         say: Callable[[str], None] = lambda line: None,
@@ -93,10 +95,10 @@ class Session:
             raise ConfigError(f"max_seconds is {max_seconds}; it must be above 0")
         self._max_seconds = max_seconds
         self._allow_change = allow_change
-        self._hooks = hooks
+        self._hooks = [*build_hooks(config, trust), *hooks]
         self._seen = seen
         self._say = say
-        self.trainer = build(self.config, data.shape, make_fabric(device, config.precision))
+        self.trainer = build(self.config, data.shape, make_fabric(device, config.precision), trust)
         self._feed: Batches = self.trainer.feed(data, config.batch, config.flip)
 
     def train(self) -> Outcome:

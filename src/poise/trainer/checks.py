@@ -1,18 +1,31 @@
 """What a trainer is given, checked: each refusal says what to give instead."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
+from typing import Any, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from poise.balance import Phase, Plan
-from poise.errors import ConfigError, ShapeError
-from poise.losses import AdversarialLoss
+from poise.balance import Balance, Plan, Role
+from poise.constraints import Constrained
+from poise.errors import ConfigError, ShapeError, nearest
+from poise.losses import AdversarialLoss, pushes_real_up
 from poise.penalties import Weighted
+from poise.schedules import Number
 
-__all__ = ["as_batches", "checked_loss", "checked_penalties", "checked_plan", "require_shape"]
-
-_PHASES: frozenset[Phase] = frozenset({("D",), ("G",), ("D", "G"), ("G", "D")})
+__all__ = [
+    "as_batches",
+    "checked_constraints",
+    "checked_layers",
+    "checked_loss",
+    "checked_penalties",
+    "checked_plan",
+    "checked_top_k",
+    "require_shape",
+    "warn_of_balance",
+    "warn_of_probabilities",
+]
 
 
 def as_batches(real: Tensor | Iterator[Tensor]) -> Iterator[Tensor]:
@@ -35,11 +48,15 @@ def checked_loss(loss: AdversarialLoss) -> AdversarialLoss:
 
 def checked_plan(plan: Plan) -> Plan:
     """A plan in which somebody moves, and nobody twice in one phase."""
-    if not plan or not _PHASES.issuperset(plan):
+    if not plan or not all(_is_phase(phase) for phase in plan):
         raise ConfigError(
             f"the balance policy planned {plan!r}; a plan is phases of 'D' and 'G', such as (('D',), ('G',))"
         )
     return plan
+
+
+def _is_phase(phase: Any) -> bool:
+    return isinstance(phase, tuple) and 0 < len(phase) == len(set(phase)) and set(phase) <= set(get_args(Role))
 
 
 def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
@@ -49,14 +66,75 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
             raise ConfigError(
                 f"penalties[{name!r}] is a {type(term).__name__}; give Weighted(PENALTIES['r1'], weight=...) or such"
             )
-        if name in ("d", "g"):
-            raise ConfigError(f"a penalty cannot be named {name!r}: {name}_loss is the player's own loss in the log")
-        weight, every = term.weight, term.every
-        if weight < 0:
-            raise ConfigError(f"penalties.{name}.weight is {weight}; it must be at least 0")
-        if every < 1:
-            raise ConfigError(f"penalties.{name}.every is {every}; it must be at least 1")
-    return {name: term for name, term in penalties.items() if term.weight > 0}
+        if name in ("d", "g", "warmup"):
+            raise ConfigError(f"a penalty cannot be named {name!r}: {name}_loss is another number in the log")
+        if isinstance(term.weight, int | float) and not term.weight >= 0:
+            raise ConfigError(f"penalties.{name}.weight is {term.weight}; it must be at least 0")
+        if term.every < 1:
+            raise ConfigError(f"penalties.{name}.every is {term.every}; it must be at least 1")
+        if term.to not in ("D", "G", None):
+            raise ConfigError(f"penalties.{name}.to is {term.to!r}; a penalty goes to 'D' or to 'G'")
+    return {name: term for name, term in penalties.items() if term.weight != 0}
+
+
+def checked_constraints(constraints: Sequence[Constrained]) -> dict[str, list[Constrained]]:
+    """The constraints of each player."""
+    for it in constraints:
+        if not isinstance(it, Constrained):
+            raise ConfigError(f"a constraint is a {type(it).__name__}; give Constrained(clip(0.01)) or such")
+        if it.to not in ("D", "G"):
+            raise ConfigError(f"constraints: to is {it.to!r}; a constraint is one of 'D' or of 'G'")
+        if it.every < 1:
+            raise ConfigError(f"constraints: every is {it.every}; it must be at least 1")
+    return {role: [it for it in constraints if it.to == role] for role in ("D", "G")}
+
+
+def checked_layers(penalties: Mapping[str, Weighted], discriminator: nn.Module) -> tuple[str, ...]:
+    """The discriminator's layers that penalties look at."""
+    known = [name for name, _ in discriminator.named_modules() if name]
+    layers: dict[str, None] = {}
+    for name, term in penalties.items():
+        for layer in getattr(term.penalty, "layers", ()):
+            if layer not in known:
+                raise ConfigError(
+                    f"penalties.{name}.layers: the discriminator has no layer '{layer}' {nearest(layer, known)}"
+                )
+            layers[layer] = None
+    return tuple(layers)
+
+
+def checked_top_k(top_k: Number) -> Number:
+    """A share above 0 and at most 1."""
+    if isinstance(top_k, int | float) and not 0 < top_k <= 1:
+        raise ConfigError(f"top_k is {top_k}; it is a share of the fakes, above 0 and at most 1")
+    return top_k
+
+
+def warn_of_balance(balance: Balance, loss: AdversarialLoss) -> None:
+    """Warn of a policy that compares scores with a loss that pushes those of reals down."""
+    if balance.wants_real_up and not pushes_real_up(loss):
+        warnings.warn(
+            f"{type(balance).__name__} takes higher scores of reals for a better discriminator, but this loss pushes "
+            "them down: exchange its targets, or take another policy",
+            stacklevel=3,
+        )
+
+
+def warn_of_probabilities(logits: Tensor) -> None:
+    """Warn of a discriminator that ends in a sigmoid or softmax."""
+    node = logits.grad_fn
+    while node is not None and node.name().startswith(_RESHAPING) and node.next_functions:
+        node = node.next_functions[0][0]
+    if node is not None and node.name().startswith(("Sigmoid", "Softmax", "LogSoftmax", "LogSigmoid")):
+        warnings.warn(
+            "the discriminator ends in a sigmoid or softmax: it gives probabilities, and losses expect logits; leave "
+            "that layer out",
+            stacklevel=2,
+        )
+
+
+# The last operations of a network that leave its values as they are.
+_RESHAPING = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Flatten", "Alias", "Transpose")
 
 
 def require_shape(fake: Tensor, real: Tensor) -> None:

@@ -11,7 +11,13 @@ from poise.errors import NonFiniteError
 
 __all__ = ["Guard"]
 
-_PLAYERS = {"D": "discriminator", "G": "generator"}
+# Each player's name, and what may help it.
+_PLAYERS = {
+    "D": ("discriminator", "d_optimizer.lr or its opponent's, raise a gradient penalty"),
+    "G": ("generator", "g_optimizer.lr or its opponent's, raise a gradient penalty"),
+    "W": ("warm-up", "warmup.optimizer.lr"),
+}
+_ROLES = "".join(_PLAYERS)
 
 
 class Guard:
@@ -30,7 +36,7 @@ class Guard:
     def __init__(self, device: torch.device, deferred: bool | None = None) -> None:
         self._deferred = device.type != "cpu" if deferred is None else deferred
         self._failed = torch.zeros((), device=device)
-        # The first failure: step, player (0 = D, 1 = G), loss, gradient norm.
+        # The first failure: step, player by its place in _ROLES, loss, gradient norm.
         self._first = torch.zeros(4, device=device, dtype=torch.float64)
 
     def adopt(self, optimizers: Iterable[Optimizer]) -> None:
@@ -55,7 +61,7 @@ class Guard:
             return
         bad = ~torch.isfinite(loss + norm)
         loss, norm = loss.double(), norm.double()
-        now = torch.stack([torch.full_like(loss, step), torch.full_like(loss, float(role == "G")), loss, norm])
+        now = torch.stack([torch.full_like(loss, step), torch.full_like(loss, _ROLES.index(role)), loss, norm])
         self._first = torch.where(bad & (self._failed == 0), now, self._first)
         self._failed.copy_(torch.maximum(self._failed, bad.float()))
 
@@ -67,14 +73,13 @@ class Guard:
         """
         if self._deferred and float(self._failed):
             step, player, loss, norm = self._first.tolist()
-            raise _error("G" if player else "D", int(step), loss, norm)
+            raise _error(_ROLES[int(player)], int(step), loss, norm)
 
 
 def _error(role: str, step: int, loss: float, norm: float) -> NonFiniteError:
-    player = _PLAYERS[role]
+    player, advice = _PLAYERS[role]
     what = "loss" if not isfinite(loss) else "gradient"
     return NonFiniteError(
         f"step {step}: the {player}'s {what} is not finite (loss {loss:g}, gradient norm {norm:g}); no weight was "
-        f"changed by it. Lower {role.lower()}_optimizer.lr or its opponent's, raise a gradient penalty, or check "
-        "the data for NaN"
+        f"changed by it. Lower {advice}, or check the data for NaN"
     )

@@ -1,6 +1,6 @@
 """Numbers of the steps since the last tick, kept on the device until a tick reads them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -75,16 +75,23 @@ class Meters:
 
 
 class Signals(Mapping[str, float]):
-    """The latest numbers by their log names; a number is read from the device only when it is asked for."""
+    """The latest numbers by their log names; a number is read from the device only when it is asked for.
 
-    def __init__(self, meters: Meters) -> None:
+    Args:
+        meters: where the latest numbers are.
+        ahead: what comes before them: numbers that are made when they are asked for.
+    """
+
+    def __init__(self, meters: Meters, ahead: Mapping[str, Callable[[], Tensor]] | None = None) -> None:
         self._meters = meters
+        self._ahead = ahead or {}
 
     def __getitem__(self, name: str) -> float:
-        return float(self._meters.latest[name])
+        value = self._ahead[name]() if name in self._ahead else self._meters.latest[name]
+        return float(value.detach())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._meters.latest)
+        return iter({**self._meters.latest, **self._ahead})
 
     def __len__(self) -> int:
-        return len(self._meters.latest)
+        return len({**self._meters.latest, **self._ahead})

@@ -1,6 +1,6 @@
 """A player of the game: a network, its trainable weights and its optimizer."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,39 +8,76 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from poise.balance import Combine
+from poise.constraints import Constrained
 from poise.errors import ConfigError
+from poise.optimizers import match_memory_format
+from poise.schedules import Scheduled
+from poise.trainer.gather import GATHERINGS, Average
 
 __all__ = ["OptimizerFactory", "Player"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+_NAMES = {"D": "discriminator", "G": "generator"}
+
 
 class Player:
-    """One of the two players.
+    """One of the players.
 
     Args:
-        role: ``"D"`` or ``"G"``.
+        role: ``"D"`` or ``"G"``, or another letter for one that only warms up.
         module: its network. Weights that do not require gradients now never will.
         make_optimizer: gives the optimizer of the trainable weights.
+        constraints: what is done to the weights after updates.
+        combine: how gathered gradients become one.
+
+    Attributes:
+        updates: how often it moved.
+        evaluations: how many gradients the optimizer takes for one update.
 
     Raises:
         ConfigError: when the network has nothing to train.
     """
 
-    def __init__(self, role: str, module: nn.Module, make_optimizer: OptimizerFactory) -> None:
+    def __init__(
+        self,
+        role: str,
+        module: nn.Module,
+        make_optimizer: OptimizerFactory,
+        constraints: Sequence[Constrained] = (),
+        combine: Combine | None = None,
+    ) -> None:
         self.role = role
         self.module = module
+        self._constraints = constraints
+        for constraint, _, _ in constraints:
+            constraint.prepare(module)
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         if not self.weights:
-            raise ConfigError(f"the {'discriminator' if role == 'D' else 'generator'} has no weight that requires_grad")
+            raise ConfigError(f"the {_NAMES.get(role, 'network')} has no weight that requires_grad")
         if not callable(make_optimizer) or isinstance(make_optimizer, Optimizer):
             raise ConfigError(
                 f"{role.lower()}_optimizer is a {type(make_optimizer).__name__}; give a function that makes it of the "
                 "weights, such as partial(torch.optim.Adam, lr=1e-4)"
             )
         self.optimizer = make_optimizer(self.weights)
+        self.evaluations: int = getattr(self.optimizer, "evaluations", 1)
+        self._schedule = make_optimizer if isinstance(make_optimizer, Scheduled) else None
         self._settings = [_settings(group) for group in self.optimizer.param_groups]
+        self._gathering = GATHERINGS[combine or "average"]
+        self._gathered: Average | None = None
+        self._kimg = 0.0
+        self._taken = 0
         self.updates = 0
+
+    def progress(self, kimg: float) -> None:
+        """Take the settings of the optimizer that are scheduled for ``kimg`` thousand real images."""
+        self._kimg = kimg
+        if self._schedule is not None:
+            settings = self._schedule.at(kimg)
+            for group in self.optimizer.param_groups:
+                group.update(settings)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -54,20 +91,45 @@ class Player:
             for weight in trained:
                 weight.requires_grad_(True)
 
-    def gradients_of(self, loss: Tensor) -> Tensor:
+    def gradients_of(self, loss: Tensor, keep_graph: bool = False) -> Tensor:
         """Put the gradients of ``loss`` on the weights; return their Euclidean norm over all weights."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        weights = [weight for weight in self.weights if weight.requires_grad]
+        torch.autograd.backward(loss, inputs=weights, retain_graph=keep_graph)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         if not gradients:
             return loss.new_zeros(())
         norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         return norm
 
+    def gather(self) -> None:
+        """Keep the gradients for the next update."""
+        gradients = [weight.grad for weight in self._moving() if weight.grad is not None]
+        if self._gathered is None:
+            self._gathered = self._gathering(gradients)
+        else:
+            self._gathered.add(gradients)
+
+    def _moving(self) -> list[nn.Parameter]:
+        """The weights that have gradients: not all do in a network that grows."""
+        return [weight for weight in self.weights if weight.grad is not None]
+
     def update(self) -> None:
-        """Move the weights along their gradients."""
+        """Move the weights along their gradients, and along those that were gathered."""
+        if self._gathered is not None:
+            self.gather()
+            for weight, gradient in zip(self._moving(), self._gathered.result(), strict=True):
+                weight.grad = gradient
+            self._gathered = None
         self.optimizer.step()
+        self._taken += 1
+        if self._taken < self.evaluations:
+            return
+        self._taken = 0
         self.updates += 1
+        for constraint, _, every in self._constraints:
+            if self.updates % every == 0:
+                constraint.project(self.module, self._kimg)
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the count of updates; the network's weights are saved beside it."""
@@ -86,6 +148,7 @@ class Player:
                 f"{self.role.lower()}_optimizer was a {state['class']} and is a {kind} now, which cannot take its state"
             )
         self.optimizer.load_state_dict(state["optimizer"])
+        match_memory_format(self.optimizer)
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)
         self.updates = state["updates"]

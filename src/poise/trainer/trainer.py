@@ -2,40 +2,53 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from poise.balance import Alternating, Balance, Phase, Role
+from poise.balance import Alternating, Balance, Role
+from poise.constraints import Constrained
 from poise.data import Batches
 from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError
 from poise.files import write_atomic
 from poise.losses import LOSSES, AdversarialLoss
-from poise.penalties import Weighted
-from poise.trainer.checks import as_batches, checked_loss, checked_penalties, checked_plan
+from poise.penalties import Scene, Weighted
+from poise.schedules import Number
+from poise.trainer.checks import (
+    as_batches,
+    checked_constraints,
+    checked_layers,
+    checked_loss,
+    checked_penalties,
+    checked_plan,
+    checked_top_k,
+    warn_of_balance,
+)
 from poise.trainer.devices import make_fabric
+from poise.trainer.gather import gathering
 from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
-from poise.trainer.objectives import Objectives
+from poise.trainer.moves import ON_NEW_SAMPLES, Move, Moves, Phase
+from poise.trainer.objectives import Numbers, Objectives
 from poise.trainer.player import OptimizerFactory, Player
 from poise.trainer.randomness import Randomness, latents
 from poise.trainer.state import pack, unpack
+from poise.trainer.warmup import WarmUp
 
 __all__ = ["Feed", "Trainer"]
 
 # Radford et al. 2015, section 4
 _ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
-_OPPONENT: Mapping[Role, Role] = {"D": "G", "G": "D"}
-
 # What a stretch of randomness is for.
-_PLAY, _FEED, _SAMPLE = range(3)
+_PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN = range(5)
 
 
 class Feed(Protocol):
@@ -43,13 +56,6 @@ class Feed(Protocol):
 
     def batch(self, index: int) -> Tensor:
         """The ``index``-th batch, ``(n, ...)``."""
-
-
-class _Deal(NamedTuple):
-    """What one phase is played with."""
-
-    real: Tensor | None
-    z: Tensor
 
 
 class Trainer:
@@ -63,12 +69,16 @@ class Trainer:
         discriminator: samples to logits ``(n, 1)``, ``(n,)`` or patches ``(n, 1, h, w)``.
         z_dim: the latent dimension; needed by :meth:`step`, :meth:`fit` and :meth:`sample`.
         loss: what each player minimizes, the non-saturating loss if none is given.
-        penalties: terms of the discriminator's loss by the names they are logged under.
+        penalties: further terms of the players' objectives by the names they are logged under.
+        constraints: what is done to a player's weights after its updates.
         balance: who moves next; alternating if none is given.
         g_optimizer: gives the generator's optimizer of its weights, such as
-            ``partial(torch.optim.Adam, lr=1e-4)``; if none is given, Adam (2e-4, betas 0.5 and 0.999).
+            ``partial(torch.optim.Adam, lr=1e-4)``; if none is given, Adam (2e-4, betas 0.5 and 0.999). A
+            :class:`~poise.schedules.Scheduled` one changes its settings with progress.
         d_optimizer: the same for the discriminator.
         ema: how the generator's weights are averaged.
+        top_k: the share of fakes that the generator is trained on, those with the highest logits.
+        warmup: how the generator begins, before the game.
         seed: of all randomness.
         fabric: the device and precision, from :func:`~poise.trainer.make_fabric`; the best device there is, in float32,
             if none is given.
@@ -92,10 +102,13 @@ class Trainer:
         z_dim: int | None = None,
         loss: AdversarialLoss = LOSSES["vanilla"],
         penalties: Mapping[str, Weighted] | None = None,
+        constraints: Sequence[Constrained] = (),
         balance: Balance | None = None,
         g_optimizer: OptimizerFactory = _ADAM,
         d_optimizer: OptimizerFactory = _ADAM,
         ema: Ema | None = None,
+        top_k: Number = 1.0,
+        warmup: WarmUp | None = None,
         seed: int = 0,
         fabric: Fabric | None = None,
     ) -> None:
@@ -109,7 +122,16 @@ class Trainer:
         self.loss = checked_loss(loss)
         self.penalties = checked_penalties(penalties or {})
         self.balance = balance or Alternating()
+        warn_of_balance(self.balance, self.loss)
+        self.warmup = warmup
         self.ema = ema or Ema()
+        constrained = checked_constraints(constraints)
+        self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
+        with self._randomness.stretch(_BEGIN):
+            self._players: dict[Role, Player] = {
+                "D": Player("D", self.discriminator, d_optimizer, constrained["D"]),
+                "G": Player("G", self.generator, g_optimizer, constrained["G"], self.balance.combine),
+            }
         self.average = self.ema.follow(self.generator)
         self.seed = seed
         self.steps = 0
@@ -117,19 +139,21 @@ class Trainer:
         self.stop_reason: str | None = None
         self.meters = Meters()
         self.signals = Signals(self.meters)
-        self._players: dict[Role, Player] = {
-            "D": Player("D", self.discriminator, d_optimizer),
-            "G": Player("G", self.generator, g_optimizer),
-        }
-        self._objectives = Objectives(self.generator, self.discriminator, self.loss, self.penalties, self.fabric)
+        self._layers = checked_layers(self.penalties, self.discriminator)
+        self._memory: dict[str, Tensor] = {}
+        self._objectives = Objectives(self.loss, self.penalties, self.balance, checked_top_k(top_k))
+        self._moves = Moves(self._players, self._objectives, warmup, self.device)
         self._guard = Guard(self.device)
-        self._guard.adopt(player.optimizer for player in self._players.values())
-        self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
+        self._guard.adopt(self._moves.optimizers)
+        networks: list[Any] = [self.generator, self.discriminator, self.average]
+        self._changing = [it for it in networks if hasattr(it, "progress")]
         self._draws = 0
         self._phases = 0
         self._batch = 0
+        self._unseen = 0
         self._averaged_nimg = 0
         self._real: Tensor | None = None
+        self._ahead: Scene | None = None
         self._seconds = 0.0
         self._t0: float | None = None
 
@@ -150,15 +174,20 @@ class Trainer:
             ConfigError: when there is no batch left, or the policy's plan is none.
         """
         batches = as_batches(real)
-        self._real = None
-        for phase in checked_plan(self.balance.plan(self.steps, self.signals)):
-            self._take_real(phase, batches)
-            with self._randomness.stretch(_PLAY, self._phases):
-                deal = _Deal(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
-                for role in phase:
-                    self._gradients(role, deal)
-                for role in phase:
-                    self._players[role].update()
+        self._real = self._ahead = None
+        self._progress()
+        for phase in self._plan(batches):
+            self._take(phase, batches)
+            with self._randomness.stretch(_PLAY, self._phases), self._moves.only(phase):
+                scene = self._ahead or self._dealt()
+                for moves in self._moves.rounds(phase):
+                    for move in moves:
+                        self._gradients(move, scene, keep_graph=move is not moves[-1])
+                    for move in moves:
+                        move.act()
+                    self._count_shown(scene)
+                    scene = scene.again()
+            self._ahead = None
             self._phases += 1
         self.end_step()
         return dict(self.meters.latest)
@@ -171,6 +200,7 @@ class Trainer:
         self.ema.update(self.nimg - self._averaged_nimg or self._batch, self.nimg)
         self._averaged_nimg = self.nimg
         self.steps += 1
+        self._moves.end_warmup(self.steps)
 
     def discriminator_step(self, real: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Update the discriminator once. See :meth:`end_step`.
@@ -184,32 +214,62 @@ class Trainer:
             (what was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean
             logits), ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
         """
-        self._real = self._shown(real)
-        return self._move("D", _Deal(self._real, z.to(self.device)))
+        self._real = self._taken(real)
+        return self._move("D", self._scene(self._real, z.to(self.device)))
 
     def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Update the generator once. See :meth:`end_step`.
 
         Args:
             z: latents ``(n, z_dim)``.
-            real: real samples, for losses whose generator looks at them; if none is given, those of the last
-                :meth:`discriminator_step`.
+            real: real samples, for losses and penalties whose generator looks at them; if none is given, those of the
+                last :meth:`discriminator_step`.
 
         Returns:
-            ``g_loss``, ``d_fake_g`` (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
+            ``g_loss`` (adversarial), each penalty of the generator as ``<name>_loss``, ``g_loss_total``, ``d_fake_g``
+            (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
         """
-        return self._move("G", _Deal(self._real if real is None else real.to(self.device), z.to(self.device)))
+        return self._move("G", self._scene(self._real if real is None else real.to(self.device), z.to(self.device)))
 
-    def _move(self, role: Role, deal: _Deal) -> dict[str, Tensor]:
-        numbers = self._gradients(role, deal)
-        self._players[role].update()
+    def _move(self, role: Role, scene: Scene) -> dict[str, Tensor]:
+        self._progress()
+        move = self._moves[role]
+        for _ in range(move.player.evaluations):
+            with self._moves.only((role,)):
+                numbers = self._gradients(move, scene)
+            move.act()
+            self._count_shown(scene)
+            scene = scene.again()
         return numbers
 
-    def _take_real(self, phase: Phase, batches: Iterator[Tensor]) -> None:
+    def _progress(self) -> None:
+        """Let what changes with progress take its values of now."""
+        kimg = self.nimg / 1000
+        for player in self._players.values():
+            player.progress(kimg)
+        for network in self._changing:
+            network.progress(kimg)
+
+    def _plan(self, batches: Iterator[Tensor]) -> tuple[Phase, ...]:
+        warmup = 0 if self.warmup is None else self.warmup.steps
+        if self.steps < warmup:
+            return (("W",),)
+        with ExitStack() as stack:
+            signals = self.signals
+            if self.balance.looks_ahead:
+                self._take(("D",), batches)
+                stack.enter_context(self._randomness.stretch(_LOOK, self._phases))
+                scene = self._ahead = self._dealt()
+                signals = Signals(self.meters, self._objectives.scores(scene))
+            plan = checked_plan(self.balance.plan(self.steps - warmup, signals))
+        return plan if self.balance.combine is None else gathering(plan)
+
+    def _take(self, phase: Phase, batches: Iterator[Tensor]) -> None:
         """Take the next real batch where a phase shows one to D; else the step's last one stands."""
-        if "D" in phase or (self._real is None and (self.loss.g_uses_real or not self._batch)):
+        wanted = self._real is None and (self._objectives.g_uses_real or not self._batch)
+        if self._ahead is None and (wanted or not ON_NEW_SAMPLES.isdisjoint(phase)):
             try:
-                self._real = self._shown(next(batches))
+                self._real = self._taken(next(batches))
             except StopIteration:
                 raise ConfigError(
                     "there is no real batch left: give step an endless iterator, such as "
@@ -217,28 +277,42 @@ class Trainer:
                 ) from None
             self._draws += 1
 
-    def _shown(self, real: Tensor | Sequence[Tensor]) -> Tensor:
+    def _dealt(self) -> Scene:
+        """The real batch with new latents."""
+        return self._scene(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
+
+    def _taken(self, real: Tensor | Sequence[Tensor]) -> Tensor:
         real = real if isinstance(real, Tensor) else real[0]
-        self._batch = len(real)
-        self.nimg += len(real) * self.fabric.world_size
+        self._batch = self._unseen = len(real)
         return real.to(self.device, non_blocking=True)
 
-    def _gradients(self, role: Role, deal: _Deal) -> dict[str, Tensor]:
-        """Put one player's gradients on its weights, its opponent frozen."""
-        player, opponent = self._players[role], self._players[_OPPONENT[role]]
-        with opponent.frozen():
-            objective, numbers = self._objective(role, deal)
-            norm = player.gradients_of(objective)
-        self._guard.check(role, self.steps, objective.detach(), norm)
-        numbers = {name: value.detach() for name, value in numbers.items()} | {f"{role.lower()}_grad_norm": norm}
+    def _count_shown(self, scene: Scene) -> None:
+        """Count the real samples of a new batch when D has seen them."""
+        if scene.has_shown_reals:
+            self.nimg += self._unseen * self.fabric.world_size
+            self._unseen = 0
+
+    def _scene(self, real: Tensor | None, z: Tensor) -> Scene:
+        return Scene(
+            self.discriminator,
+            real=real,
+            generator=self.generator,
+            z=z,
+            layers=self._layers,
+            autocast=self.fabric.autocast,
+            kimg=self.nimg / 1000,
+            memory=self._memory,
+        )
+
+    def _gradients(self, move: Move, scene: Scene, keep_graph: bool = False) -> Numbers:
+        """Put one player's gradients on its weights."""
+        player = move.player
+        objective, numbers = move.objective(scene, player.updates)
+        norm = player.gradients_of(objective, keep_graph)
+        self._guard.check(player.role, self.steps, objective.detach(), norm)
+        numbers = {name: value.detach() for name, value in numbers.items()} | {f"{player.role.lower()}_grad_norm": norm}
         self.meters.add(numbers)
         return numbers
-
-    def _objective(self, role: Role, deal: _Deal) -> tuple[Tensor, dict[str, Tensor]]:
-        if role == "G":
-            return self._objectives.generator(deal.real, deal.z)
-        assert deal.real is not None, "a phase with D is dealt real samples"
-        return self._objectives.discriminator(deal.real, deal.z, self._players["D"].updates)
 
     # Many steps.
 
@@ -314,13 +388,13 @@ class Trainer:
         return {role: player.updates for role, player in self._players.items()}
 
     def read(self) -> dict[str, float]:
-        """The means of all numbers since the last :meth:`Meters.clear`; the one wait for the device in a tick.
+        """The means of all numbers since the last :meth:`Meters.clear`, and the policy's own; the one wait in a tick.
 
         Raises:
             NonFiniteError: when a loss or gradient was not finite since.
         """
         self._guard.raise_if_failed()
-        return self.meters.means()
+        return self.meters.means() | self.balance.numbers()
 
     # Samples.
 
@@ -361,10 +435,10 @@ class Trainer:
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "ema": self.average.state_dict(),
-            "g_optimizer": self._players["G"].state_dict(),
-            "d_optimizer": self._players["D"].state_dict(),
+            "ema": _renamed(self.average.state_dict(), self.generator),
+            **self._moves.state_dict(),
             "balance": self.balance.state_dict(),
+            "memory": dict(self._memory),
             "meters": self.meters.state_dict(),
             "steps": self.steps,
             "nimg": self.nimg,
@@ -386,10 +460,10 @@ class Trainer:
         try:
             self.generator.load_state_dict(state["generator"])
             self.discriminator.load_state_dict(state["discriminator"])
-            self.average.load_state_dict(state["ema"])
-            self._players["G"].load_state_dict(state["g_optimizer"])
-            self._players["D"].load_state_dict(state["d_optimizer"])
+            self.average.load_state_dict(_renamed(state["ema"], self.average))
+            self._moves.load_state_dict(state, state["steps"])
             self.balance.load_state_dict(state["balance"])
+            self._memory.update({name: value.to(self.device) for name, value in state["memory"].items()})
             self.meters.load_state_dict(state["meters"], self.device)
             self.steps, self.nimg, self._averaged_nimg = state["steps"], state["nimg"], state["averaged_nimg"]
             self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"]
@@ -417,3 +491,8 @@ class Trainer:
                     f"step {self.steps}: the {name}'s weights are not finite, so this state is not saved; lower "
                     f"{name[0]}_optimizer.lr"
                 )
+
+
+def _renamed(state: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
+    """The same state under the names that ``network`` has: copies of some modules name their weights anew."""
+    return dict(zip(network.state_dict(), state.values(), strict=True))

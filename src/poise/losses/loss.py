@@ -1,0 +1,95 @@
+"""What an adversarial loss is, and which way it turns the discriminator."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from poise.errors import ShapeError
+
+__all__ = ["AdversarialLoss", "LogitLoss", "per_sample", "pushes_real_up", "require_equal_shapes"]
+
+LogitLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+class AdversarialLoss(NamedTuple):
+    """What each player minimizes.
+
+    Attributes:
+        d: the discriminator's loss, ``(real_logits, fake_logits) -> (n,)``.
+        g: the generator's loss, ``(real_logits, fake_logits) -> (n,)``.
+        g_uses_real: whether ``g`` depends on the real logits. Where it does not, a trainer may spare the forward pass
+            that would make them.
+        outputs: for a loss that reads a sample's logits as one vector, how many it needs, in shape ``(n, outputs)``.
+            None where each logit is a verdict of its own: one a sample, or one a patch.
+    """
+
+    d: LogitLoss
+    g: LogitLoss
+    g_uses_real: bool = False
+    outputs: int | None = None
+
+    def scores(self, logits: Tensor) -> Tensor:
+        r"""How real samples look: their logits; of a vector of logits l, the outcome that it expects.
+
+        That is :math:`\sum_k u_k \operatorname{softmax}(l)_k` with :math:`u_k` evenly spaced over [-1, 1].
+
+        Args:
+            logits: ``(n, ...)``.
+        """
+        if self.outputs is None:
+            return logits
+        return logits.softmax(-1) @ torch.linspace(-1, 1, self.outputs, device=logits.device, dtype=logits.dtype)
+
+
+def require_equal_shapes(real_logits: Tensor, fake_logits: Tensor) -> None:
+    """Refuse logits of two shapes, and logits without a batch dimension.
+
+    Raises:
+        ShapeError: saying what was given.
+    """
+    if real_logits.shape != fake_logits.shape:
+        raise ShapeError(
+            f"real logits have shape {tuple(real_logits.shape)} and fake logits {tuple(fake_logits.shape)}; a loss "
+            "needs equal shapes: give both the same batch size, and flatten both or neither"
+        )
+    if real_logits.ndim == 0:
+        raise ShapeError("logits have no batch dimension; a loss needs shape (n,) or (n, ...)")
+
+
+def per_sample(of: LogitLoss) -> LogitLoss:
+    """Check the shapes that ``of`` is given and average what it returns to one value a sample."""
+
+    def loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        require_equal_shapes(real_logits, fake_logits)
+        values = of(real_logits, fake_logits)
+        return values.flatten(1).mean(1) if values.ndim > 1 else values
+
+    return loss
+
+
+def pushes_real_up(loss: AdversarialLoss) -> bool:
+    r"""Whether the discriminator's loss falls as real logits rise and fake ones fall.
+
+    It does for every loss of this package with its default options, so that a higher logit means more real; it does
+    not for ``lsgan(a=1, b=0)``, whose targets are swapped. It is measured, so that it holds for a loss of one's own:
+    the answer is the sign of the derivative of the mean of :math:`L_D(a + t, b - t)` by t at t = 0, where a and b are
+    64 fixed points each, between -2 and 2. Where the loss reads vectors (``outputs``), the logits of the k-th outcome
+    are multiplied by :math:`u_k`, evenly spaced over [-1, 1], so that to rise is to move to the later outcomes.
+
+    No random numbers are drawn, and it works where gradients are switched off.
+
+    Args:
+        loss: any loss.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        # Multiples of 1/32, symmetric about 0: their sums are exact, so that a loss without a preference gives 0.
+        spread = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+        rise = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
+        real, fake = spread + rise, spread.flip(0) - rise
+        if loss.outputs is not None:
+            outcomes = torch.linspace(-1, 1, loss.outputs, dtype=torch.float64, device="cpu")
+            real, fake = real[:, None] * outcomes, fake[:, None] * outcomes
+        (slope,) = torch.autograd.grad(loss.d(real, fake).mean(), rise)
+    return slope.item() < 0

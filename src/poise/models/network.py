@@ -1,0 +1,94 @@
+"""A network of layers that were written as strings."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from poise.errors import ConfigError, ShapeError, nearest
+from poise.models.layers import INPUT, Wired, run
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module):
+    """Layers one after another, some of which may read others by name.
+
+    A layer is the network's child under its name where it has one, and under its place from 0 where it has none:
+    ``network.get_submodule("features")``, and ``features.weight`` in the state dict.
+
+    Args:
+        layers: the layers by their keys.
+        texts: how each was written.
+        shapes: the shape of a sample that each gives.
+        input_shape: the shape of a sample that the network takes.
+
+    Attributes:
+        input_shape: the shape of a sample that comes in.
+        output_shape: the shape of a sample that goes out.
+        texts: how each layer was written.
+        shapes: the shape of a sample that each layer gives.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        texts: Sequence[str],
+        shapes: Sequence[Sequence[int]],
+        input_shape: Sequence[int],
+    ) -> None:
+        super().__init__()
+        for key, layer in layers.items():
+            self.add_module(key, layer)
+        self.texts = tuple(texts)
+        self.shapes = tuple(tuple(shape) for shape in shapes)
+        self.input_shape = tuple(input_shape)
+        self.output_shape = self.shapes[-1]
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The layers in order."""
+        return nn.ModuleList(self.children())
+
+    def layer_named(self, name: str) -> nn.Module:
+        """The layer with ``name=``, in parentheses or not.
+
+        Raises:
+            ConfigError: when no layer has that name.
+        """
+        named = dict(_named(self))
+        if name not in named:
+            raise ConfigError(f"no layer is named '{name}' {nearest(name, named)}")
+        return named[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, *input_shape)`` to ``(n, *output_shape)``.
+
+        Raises:
+            ShapeError: when the input has another shape.
+        """
+        if x.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, ("n", *self.input_shape)))
+            raise ShapeError(
+                f"the network takes ({wanted}) and was given {tuple(x.shape)}; build it for this shape, or bring the "
+                "input to the other"
+            )
+        return run(self.named_children(), x, {INPUT: x})
+
+    def __repr__(self) -> str:
+        rows = [
+            (f"({key})", *row) for (key, _), *row in zip(self.named_children(), self.texts, self.shapes, strict=True)
+        ]
+        keys, texts = (max(len(row[column]) for row in rows) for column in (0, 1))
+        lines = (f"  {key:<{keys}}  {text:<{texts}}  {shape}" for key, text, shape in rows)
+        return "\n".join((f"Network({self.input_shape} -> {self.output_shape}", *lines, ")"))
+
+
+def _named(container: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Every layer with a name in a network, or in layers that hold others."""
+    found = []
+    for key, layer in container.named_children():
+        if not key.isdigit():
+            found.append((key, layer))
+        if isinstance(layer, Wired):
+            found += _named(layer)
+    return found

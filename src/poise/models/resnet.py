@@ -1,0 +1,190 @@
+"""Residual networks, for square images whose side is a power of two from 8 to 256.
+
+Source: Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv 1802.05957, appendix B,
+whose networks for CIFAR-10 and ImageNet are those for sides of 32 and 128 here, at the width 64. Those for 64 and 256
+are of the code that the authors published with it; those for 8 and 16 are the ones for 32 with fewer blocks. Weights
+begin as in that code: Xavier's uniform distribution, with a gain of the square root of 2 inside residual branches.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import sqrt
+from types import MappingProxyType
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from poise.models.checks import require_positive, square
+from poise.models.spectral import spectral_norm_
+
+__all__ = ["resnet_discriminator", "resnet_generator"]
+
+Norm = Literal["batch", "none"]
+
+# In units of the width, by the side of the images: the channels at 4 x 4, then of each block, which doubles the side.
+_GENERATOR: Mapping[int, tuple[int, ...]] = MappingProxyType(
+    {
+        8: (4, 4),
+        16: (4, 4, 4),
+        32: (4, 4, 4, 4),
+        64: (16, 8, 4, 2, 1),
+        128: (16, 16, 8, 4, 2, 1),
+        256: (16, 16, 8, 8, 4, 2, 1),
+    }
+)
+
+# Likewise: the channels of the blocks that halve the side, and of those that keep it.
+_DISCRIMINATOR: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] = MappingProxyType(
+    {
+        8: ((2,), (2, 2)),
+        16: ((2, 2), (2, 2)),
+        32: ((2, 2), (2, 2)),
+        64: ((1, 2, 4, 8, 16), ()),
+        128: ((1, 2, 4, 8, 16), (16,)),
+        256: ((1, 2, 4, 8, 8, 16), (16,)),
+    }
+)
+
+
+def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias)
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _norm(channels: int, norm: Norm) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
+
+
+class _UpBlock(nn.Module):
+    """Doubles the side: normalization, ReLU and convolution, twice, the first time on repeated pixels; plus a shortcut.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        norm: ``batch``, or ``none``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            *_norm(inputs, norm),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            _convolution(inputs, outputs, 3, sqrt(2), bias=norm == "none"),
+            *_norm(outputs, norm),
+            nn.ReLU(),
+            _convolution(outputs, outputs, 3, sqrt(2)),
+        )
+        self.shortcut = _convolution(inputs, outputs, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        # A 1 x 1 convolution and the repetition of pixels commute: the cheaper order of the two.
+        shortcut = interpolate(self.shortcut(features), scale_factor=2)
+        summed: Tensor = self.residual(features) + shortcut
+        return summed
+
+
+class _DownBlock(nn.Module):
+    """Keeps the side or halves it by average pooling: ReLU and convolution, twice, plus a shortcut.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        halve: halve the side.
+        first: take images, which no ReLU may clip; the branch then widens in its first convolution, else in its second.
+    """
+
+    def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False) -> None:
+        super().__init__()
+        hidden = outputs if first else inputs
+        self.residual = nn.Sequential(
+            *([] if first else [nn.ReLU()]),
+            _convolution(inputs, hidden, 3, sqrt(2)),
+            nn.ReLU(),
+            _convolution(hidden, outputs, 3, sqrt(2)),
+            *([nn.AvgPool2d(2)] if halve else []),
+        )
+        self.shortcut = _convolution(inputs, outputs, 1) if halve or inputs != outputs else nn.Identity()
+        self.halve = halve
+
+    def forward(self, features: Tensor) -> Tensor:
+        # A 1 x 1 convolution and average pooling commute: the cheaper order of the two.
+        shortcut = self.shortcut(avg_pool2d(features, 2) if self.halve else features)
+        summed: Tensor = self.residual(features) + shortcut
+        return summed
+
+
+class _SumPool(nn.Module):
+    """The sum over all pixels, ``(n, c, h, w)`` to ``(n, c)``."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.sum((2, 3))
+
+
+def resnet_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
+    """Latents ``(n, z_dim)`` to images ``(n, *shape)`` in [-1, 1].
+
+    Args:
+        z_dim: the latent dimension; 128 in the paper.
+        shape: ``(channels, side, side)``.
+        width: the unit of the channels: 4 times as many everywhere up to a side of 32; above, from 16 times as many at
+            4 x 4 to once as many at full size. 64 is the paper's.
+        norm: ``batch``, or ``none``.
+
+    Raises:
+        ShapeError: when the shape is none that these networks make.
+        ConfigError: when the width is below 1.
+    """
+    channels, side = square("resnet", shape, tuple(_GENERATOR))
+    require_positive(width=width)
+    widths = [width * multiple for multiple in _GENERATOR[side]]
+    return nn.Sequential(
+        _linear(z_dim, 16 * widths[0]),
+        nn.Unflatten(1, (widths[0], 4, 4)),
+        *(_UpBlock(inputs, outputs, norm) for inputs, outputs in pairwise(widths)),
+        *_norm(widths[-1], norm),
+        nn.ReLU(),
+        _convolution(widths[-1], channels, 3),
+        nn.Tanh(),
+    )
+
+
+def resnet_discriminator(
+    shape: Sequence[int], width: int = 64, spectral_norm: bool = False, outputs: int = 1
+) -> nn.Sequential:
+    """Images ``(n, *shape)`` to logits ``(n, outputs)``.
+
+    Args:
+        shape: ``(channels, side, side)``.
+        width: the unit of the channels: twice as many everywhere up to a side of 32; above, from once as many in the
+            first block to 16 times as many in the last. 64 is the paper's.
+        spectral_norm: divide every weight by its largest singular value, as the paper does.
+        outputs: logits a sample.
+
+    Raises:
+        ShapeError: when the shape is none that these networks take.
+        ConfigError: when ``width`` or ``outputs`` is below 1.
+    """
+    channels, side = square("resnet", shape, tuple(_DISCRIMINATOR))
+    require_positive(width=width, outputs=outputs)
+    halving, keeping = _DISCRIMINATOR[side]
+    widths = [channels, *(width * multiple for multiple in (*halving, *keeping))]
+    blocks = [
+        _DownBlock(before, after, halve=number < len(halving), first=number == 0)
+        for number, (before, after) in enumerate(pairwise(widths))
+    ]
+    network = nn.Sequential(*blocks, nn.ReLU(), _SumPool(), _linear(widths[-1], outputs))
+    if spectral_norm:
+        spectral_norm_(network)
+    return network

@@ -1,0 +1,29 @@
+"""Spectral normalization of whole networks."""
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrizations import spectral_norm
+
+__all__ = ["spectral_norm_"]
+
+
+def spectral_norm_(module: nn.Module) -> nn.Module:
+    r"""Divide the weight of every linear and convolutional layer by its largest singular value; in place.
+
+    .. math:: \bar W = W / \sigma(W), \qquad \sigma(W) = \max_{\|h\|_2 \le 1} \|W h\|_2
+
+    The weight of a convolution is taken as the matrix of its output channels by everything else. :math:`\sigma` is
+    approximated by the power method, which goes on by one iteration with every pass in training mode.
+
+    Args:
+        module: the network. Initialize its weights before: their names change.
+
+    Returns:
+        The same module.
+
+    Source: Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv 1802.05957.
+    """
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Linear | _ConvNd):
+            spectral_norm(layer)
+    return module

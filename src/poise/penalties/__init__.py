@@ -1,0 +1,63 @@
+r"""Penalties: further terms of a player's objective.
+
+A penalty is any callable of a :class:`Scene`, which is one deal of the game as the players see it: real samples x,
+latents z, the fakes G(z), and what D makes of them. It gives one value a sample, ``(n,)``, or one number for what has
+no value a sample, such as a network's weights; the caller takes the mean, times the weight. It is differentiable with
+respect to the weights of the player that it goes to: most go to the discriminator, those with ``to = "G"`` to the
+generator, unless :class:`Weighted` says otherwise.
+
+Most penalties are on D's input gradient: a :class:`GradientPenalty` is where it is taken, times what is done with it.
+:func:`gradient_penalty` takes any penalty that needs no generator of a critic and two batches.
+
+A penalty has no state. One that must remember something keeps tensors in the scene's ``memory``, under names that
+begin with its own.
+"""
+
+from poise.penalties.anchor import lecam
+from poise.penalties.consistency import bcr, zcr, zcr_g
+from poise.penalties.distance import adversarial_norm, gradient_norm
+from poise.penalties.feature import feature_matching
+from poise.penalties.gradient import (
+    GradientPenalty,
+    dragan,
+    input_gradient_norm,
+    max_gp,
+    r1,
+    r2,
+    roth,
+    wgan_gp,
+    zero_gp,
+)
+from poise.penalties.penalty import Penalty, Weighted, gradient_penalty, log_name, player_of
+from poise.penalties.scene import Scene, View
+from poise.penalties.table import MEASURES, PENALTIES
+from poise.penalties.weight import orthogonal
+
+__all__ = [
+    "MEASURES",
+    "PENALTIES",
+    "GradientPenalty",
+    "Penalty",
+    "Scene",
+    "View",
+    "Weighted",
+    "adversarial_norm",
+    "bcr",
+    "dragan",
+    "feature_matching",
+    "gradient_norm",
+    "gradient_penalty",
+    "input_gradient_norm",
+    "lecam",
+    "log_name",
+    "max_gp",
+    "orthogonal",
+    "player_of",
+    "r1",
+    "r2",
+    "roth",
+    "wgan_gp",
+    "zcr",
+    "zcr_g",
+    "zero_gp",
+]

@@ -1,0 +1,80 @@
+"""How a recipe becomes the config of a run: files of settings, options and assignments over it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from poise.config import Config, merge, override, parse, parse_file
+from poise.data import Data
+from poise.errors import ConfigError, nearest
+from poise.recipes.recipes import DEFAULT, RECIPES
+
+__all__ = ["chosen_size", "resolve"]
+
+
+def _is_file(recipe: str) -> bool:
+    """Whether a recipe is meant as a file rather than a name."""
+    return recipe.endswith((".yaml", ".yml")) or Path(recipe).is_file()
+
+
+def resolve(
+    data: Data, recipe: str | None = None, settings: Mapping[str, Any] | None = None, assignments: Sequence[str] = ()
+) -> Config:
+    """The config of a run.
+
+    Args:
+        data: the prepared data.
+        recipe: a name, or a YAML file of settings over the recipe that it names as ``recipe`` (or the default); the
+            penalties of a file take the place of the recipe's.
+        settings: top-level settings over the recipe's; None among them are left out. An end (``steps`` or ``kimg``)
+            takes the place of the recipe's own.
+        assignments: ``a.b=c``, over all of these.
+
+    Raises:
+        ConfigError: when the recipe is not known, or a setting is wrong.
+    """
+    name, filed = recipe or DEFAULT, {}
+    if _is_file(name):
+        filed = parse_file(Path(name))
+        name = str(filed.pop("recipe", None) or DEFAULT)
+    if name not in RECIPES:
+        raise ConfigError(f"there is no recipe '{name}' {nearest(name, RECIPES)}; 'poise recipes' tells what each does")
+    given = {key: value for key, value in (settings or {}).items() if value is not None}
+    assigned = override({}, assignments)
+    fields = RECIPES[name](data).model_dump(mode="json", by_alias=True) | {"recipe": name}
+    for layer in (filed, given | {end: assigned[end] for end in _ENDS if end in assigned}):
+        if any(end in layer for end in _ENDS):
+            fields |= dict.fromkeys(_ENDS)
+        fields |= {key: {} for key in ("penalties", "constraints") if key in layer}
+        fields = merge(fields, layer)
+    # What was prepared stands: no recipe file can say otherwise.
+    fields |= {"data": data.source, "fingerprint": data.fingerprint}
+    config = parse(override(fields, assignments))
+    _require_fit(config, data)
+    return config
+
+
+_ENDS = ("steps", "kimg")
+
+
+def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]) -> int | None:
+    """The side of the images that a person asked for, before the data is there: by option, ``--set`` or recipe file."""
+    fields = parse_file(Path(recipe)) if recipe is not None and _is_file(recipe) else {}
+    if size is not None:
+        fields["size"] = size
+    side = override(fields, [it for it in assignments if it.split("=")[0].strip() == "size"]).get("size")
+    if side is not None and type(side) is not int:
+        raise ConfigError(f"size is {side!r}: input should be a valid integer")
+    return side
+
+
+def _require_fit(config: Config, data: Data) -> None:
+    if config.batch > len(data):
+        raise ConfigError(
+            f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --batch {len(data)} or less"
+        )
+    if config.flip and data.kind != "images":
+        raise ConfigError(f"flip is for images; {data.source} holds vectors: leave flip out")
+    prepared = data.shape[-1] if data.kind == "images" else None
+    if config.size != prepared:
+        raise ConfigError(f"size is {config.size}, but {data.source} was prepared at {prepared}; give it as --size")

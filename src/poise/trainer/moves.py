@@ -1,0 +1,112 @@
+"""The moves of the game: what each role does, with whom it shares a snapshot, and how often a phase is played."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim import Optimizer
+
+from poise.balance import Role
+from poise.trainer.objectives import Objective, Objectives
+from poise.trainer.player import Player
+from poise.trainer.warmup import WarmUp
+
+__all__ = ["ON_NEW_SAMPLES", "Move", "Moves", "Phase"]
+
+Phase = tuple[str, ...]
+"""Roles that move together: the players', and two that only the trainer knows, ``+G`` (gather) and ``W`` (warm up)."""
+
+ON_NEW_SAMPLES = frozenset({"D", "W"})
+"""The roles that move on real samples of their own."""
+
+# Whose weights stand still, and so need no gradients, while a player moves alone.
+_OPPONENT: Mapping[str, Role] = {"D": "G", "G": "D"}
+
+
+class Move(NamedTuple):
+    """What a role does: the player whose gradients are taken, of what, and what then becomes of them."""
+
+    player: Player
+    objective: Objective
+    act: Callable[[], None]
+
+
+class Moves:
+    """Every move by its role.
+
+    Args:
+        players: the two players.
+        objectives: what they minimize.
+        warmup: how the generator begins.
+        device: where the networks are.
+    """
+
+    def __init__(
+        self, players: Mapping[Role, Player], objectives: Objectives, warmup: WarmUp | None, device: torch.device
+    ) -> None:
+        d, g = players["D"], players["G"]
+        self._players = players
+        self._warmup_steps = 0 if warmup is None else warmup.steps
+        self._moves = {
+            "D": Move(d, objectives.discriminator, d.update),
+            "G": Move(g, objectives.generator, g.update),
+            "+G": Move(g, objectives.generator, g.gather),
+        }
+        if warmup is not None:
+            player = Player("W", warmup.begin(g.module).to(device).train(), warmup.optimizer)
+            self._moves["W"] = Move(player, warmup.objective, player.update)
+
+    def __getitem__(self, role: str) -> Move:
+        """The move of a role."""
+        return self._moves[role]
+
+    @property
+    def optimizers(self) -> Iterator[Optimizer]:
+        """All optimizers."""
+        return (move.player.optimizer for move in self._moves.values())
+
+    def rounds(self, phase: Phase) -> list[list[Move]]:
+        """The moves of a phase, as often as their optimizers take gradients for one update; mostly once."""
+        moves = [self._moves[role] for role in phase]
+        most = max(move.player.evaluations for move in moves)
+        return [[move for move in moves if move.player.evaluations >= left] for left in range(most, 0, -1)]
+
+    @contextmanager
+    def only(self, phase: Phase) -> Iterator[None]:
+        """Freeze the opponent of a player that moves alone."""
+        with ExitStack() as stack:
+            for role in phase:
+                if len(phase) == 1 and role in _OPPONENT:
+                    stack.enter_context(self._players[_OPPONENT[role]].frozen())
+            yield
+
+    def end_warmup(self, steps: int) -> None:
+        """Forget the warm-up when it is over after ``steps`` steps in all."""
+        if steps >= self._warmup_steps:
+            self._moves.pop("W", None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The players' optimizers, and the warm-up while it lasts."""
+        state: dict[str, Any] = {
+            f"{role.lower()}_optimizer": player.state_dict() for role, player in self._players.items()
+        }
+        if "W" in self._moves:
+            player = self._moves["W"].player
+            state["warmup"] = {"network": player.module.state_dict(), "optimizer": player.state_dict()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], steps: int) -> None:
+        """Take back what :meth:`state_dict` gave after ``steps`` steps.
+
+        Raises:
+            KeyError: when something is missing.
+            ValueError: when another class of optimizer saved it.
+        """
+        for role, player in self._players.items():
+            player.load_state_dict(state[f"{role.lower()}_optimizer"])
+        self.end_warmup(steps)
+        if "W" in self._moves:
+            player = self._moves["W"].player
+            player.module.load_state_dict(state["warmup"]["network"])
+            player.load_state_dict(state["warmup"]["optimizer"])

@@ -1,0 +1,116 @@
+"""Every recipe trains on images and on vectors, and has the settings of its source."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from poise.config import Config, build
+from poise.data import load
+from poise.errors import ConfigError
+from poise.models import Growing
+from poise.recipes import RECIPES, resolve
+from poise.trainer import Trainer, make_fabric
+
+KINDS = ["digits", "ring8"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def config(name: str, kind: str = "digits", *assignments: str) -> Config:
+    return resolve(load(kind), name, {}, assignments)
+
+
+def trainer(name: str, kind: str = "digits", *assignments: str) -> Trainer:
+    return build(config(name, kind, *assignments), load(kind).shape, make_fabric("cpu"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains(name: str, kind: str) -> None:
+    built = trainer(name, kind, "batch=16")
+    before = [weight.clone() for weight in built.generator.parameters()]
+    built.fit(load(kind), steps=4, batch=16)
+    assert all(math.isfinite(value) for value in built.read().values())
+    if name != "balanced":  # which may well move D alone
+        assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.parameters(), strict=True))
+    assert built.sample(3).shape == (3, *load(kind).shape)
+
+
+def test_wgan() -> None:
+    built = trainer("wgan")
+    built.step(torch.rand(8, 1, 8, 8))
+    assert built.updates == {"D": 5, "G": 1}
+    assert max(weight.abs().max().item() for weight in built.discriminator.parameters()) <= 0.01
+    group = built.state_dict()["d_optimizer"]
+    assert (group["class"], group["optimizer"]["param_groups"][0]["lr"]) == ("RMSprop", 5e-5)
+    assert config("wgan", "digits", "constraints.clip.limit=0.1").constraints["clip"].options == {"limit": 0.1}
+
+
+def test_wgan_gp() -> None:
+    one = config("wgan-gp")
+    assert (one.penalties["wgan_gp"].weight, one.balance.options) == (10, {"d_steps": 5})
+    assert one.d_optimizer.options == {"lr": 1e-4, "betas": (0.0, 0.9)}
+
+
+def test_ttur_has_two_time_scales_and_spectral_norms() -> None:
+    one = config("ttur")
+    assert (one.g_optimizer.lr, one.d_optimizer.lr) == (1e-4, 4e-4)
+    built = trainer("ttur")
+    for network in (built.generator, built.discriminator):
+        assert any("parametrizations" in name for name, _ in network.named_modules())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_feature_matching_looks_at_the_last_hidden_layer(kind: str) -> None:
+    built = trainer("feature-matching", kind, "batch=16")
+    (layer,) = built.penalties["feature_matching"].penalty.layers  # type: ignore[attr-defined]
+    assert isinstance(built.discriminator.get_submodule(layer), nn.LeakyReLU)
+    numbers = built.step(next(iter(torch.rand(1, 16, *load(kind).shape))))
+    assert numbers["feature_matching_loss"] > 0
+
+
+def test_progressive_reaches_the_datas_size_in_half_of_the_run() -> None:
+    built = trainer("progressive")
+    assert isinstance(built.generator, Growing)
+    assert built.generator.grown_at_kimg < (config("progressive").kimg or 0)
+    with pytest.raises(ConfigError, match=r"generator.grow_kimg: the networks have their full size after .* kimg"):
+        trainer("progressive", "digits", "kimg=10")
+
+
+def test_any_value_can_be_set() -> None:
+    one = config(
+        "wgan",
+        "digits",
+        "penalties.lecam.weight=0.1",
+        "loss=relativistic_average",
+        "loss.form=hinge",
+        "balance={class: accumulate, n: 2, combine: agree}",
+        "g_optimizer.lr={class: cosine, from: 1e-3, to: 0, end: 50}",
+        "g_optimizer.wrap=lookahead",
+        "top_k={class: linear, from: 1, to: 0.5, end: 10}",
+        "ema={half_life_kimg: {class: step, values: [0, 5], at: [1]}}",
+        "generator=['linear 2*2*32', 'relu', 'upsample', 'conv 16', 'relu', 'upsample', 'conv 1', 'tanh']",
+    )
+    built = build(one, (1, 8, 8), make_fabric("cpu"))
+    built.fit(load("digits"), steps=3, batch=16)
+    assert built.updates == {"D": 6, "G": 3}
+
+
+def test_a_warm_up_from_a_recipe_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "recipe: vanilla\nz_dim: 16\nbatch: 16\n"
+        "warmup:\n  steps: 2\n  encoder: ['conv 8 stride=2', relu, flatten, 'linear 16', tanh]\n  optimizer: {lr: 1e-3}\n"
+    )
+    built = build(resolve(load("digits"), str(path)), (1, 8, 8), make_fabric("cpu"))
+    built.fit(load("digits"), steps=3, batch=16)
+    assert (built.updates, built.nimg) == ({"D": 1, "G": 1}, 16)
