@@ -58,7 +58,7 @@ SEQUENCES: list[tuple[Callable[[], Balance], list[tuple[dict[str, float], Plan]]
         lambda: Balanced(pretrain_d=2),
         [({"r": 9.0, "f": 0.0}, (D,)), ({"r": 9.0, "f": 0.0}, (D,)), ({"r": 9.0, "f": 0.0}, (G,))],
     ),
-    # D when fakes score higher than before; the score before is that of every step, whoever moved. Imbalance is ignored.
+    # D when fakes score higher than before; the score before is that of every step, whoever moved. No imbalance here.
     (
         lambda: Balanced(imbalance=1000.0, d_fake_balance=True),
         [

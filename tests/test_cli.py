@@ -637,6 +637,36 @@ def test_an_end_that_is_never_reached_is_shown(clock: SimpleNamespace, steps: in
     assert duration(math.nan) == "years"
 
 
+# What networks are made of.
+
+
+def test_show_prints_each_layer(poise: Any) -> None:
+    layers = "generator=['linear 2*2*16', relu, upsample, 'conv 8', relu, upsample, 'conv 1 filter=3', tanh]"
+    poise("train", "digits", "--steps", "2", "--batch", "8", "--set", layers, "--set", "z_dim=4")
+    shown = poise("show").stdout
+    # linear: 4 * 64 weights + 64 biases; conv 8: 16 * 8 * 9 + 8, at 4 x 4 positions; conv 1: 8 * 9 + 1, at 8 x 8.
+    assert "generator: 1,553 parameters, 23,296 multiply-adds a sample" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["linear", "2*2*16", "2*2*16", "320", "256"] in lines
+    assert ["conv", "8", "4*4*8", "1,160", "18,432"] in lines
+    assert ["conv", "1", "filter=3", "8*8*1", "73", "4,608"] in lines
+    assert "discriminator: " in shown
+    facts = json.loads(poise("show", "--json").stdout)
+    assert facts["networks"]["generator"][0] == {
+        "layer": "linear 2*2*16",
+        "shape": [16, 2, 2],
+        "parameters": 320,
+        "cost": 256,
+    }
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"generator": [{"layer": "x"}]}', '{"generator": 3}'])
+def test_show_does_without_networks(poise: Any, tmp_path: Path, content: str) -> None:
+    poise("train", "ring8", "--steps", "1", "--batch", "8", "--run", "one")
+    (tmp_path / "one" / "networks.json").write_text(content)
+    assert "multiply-adds" not in poise("show", "one").stdout
+
+
 # What can be named.
 
 

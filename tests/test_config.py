@@ -139,6 +139,11 @@ def test_wrong_settings(assignment: str, words: str) -> None:
             r"generator: it makes samples of shape \(3,\), the data has \(2,\); change its last",
         ),
         ("generator=['linear 2 bais=false']", "generator: layer 1, column 10: linear has no option 'bais'"),
+        (
+            "generator.initializer=orthogonl",
+            r"generator: initializer, column 1: there is no initializer 'orthogonl' \(did",
+        ),
+        ("generator={class: progressive, grow_kimg: abc}", "generator.grow_kimg is 'abc': input should be a valid"),
         ("loss=realness", "discriminator: realness over 10 outcomes needs logits of shape"),
         (
             "penalties={feature_matching: {weight: 1, layers: [lst]}}",
@@ -172,6 +177,13 @@ def test_build() -> None:
     assert saved["optimizer"]["param_groups"][0]["lr"] == 5e-5
     assert built.generator[0].weight.shape == (32, 3)
     assert isinstance(trainer("balance=simultaneous").balance, Simultaneous)
+
+
+@pytest.mark.parametrize("network", ["mlp", "{class: layers, layers: ['linear 64', relu, 'linear 2']}"])
+def test_an_initializer_for_any_network(network: str) -> None:
+    built = trainer(f"generator={network}", "generator.initializer=(normal 0 0.5)")
+    weight = next(it for it in built.generator.modules() if isinstance(it, torch.nn.Linear)).weight
+    assert weight.std().item() == pytest.approx(0.5, rel=0.1)
 
 
 def test_every_optimizer_of_torch_can_be_named() -> None:

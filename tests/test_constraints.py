@@ -162,6 +162,7 @@ def test_spectral_norm_of_named_layers() -> None:
     plain = module[0].weight.detach().clone()
     spectral_norm(["4", "4"]).prepare(module)
     assert normalized(module) == ["4"]
+    assert len(module[4].parametrizations.weight) == 1
     assert torch.equal(module[0].weight, plain)
 
 

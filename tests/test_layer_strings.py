@@ -526,6 +526,8 @@ MISFITS = [
     (["upsample w=3"], (3, 8), "column 10: upsample takes the length of a signal as h=; (3, 8) comes in"),
     (["instance_norm"], (3, 1, 1), "instance_norm takes at least two positions"),
     (["group_norm"], IMAGE, "column 1: group_norm needs groups that divide the 3 channels, not 32; (3, 8, 8) comes in"),
+    (["group_norm 8"], (8,), "column 12: group_norm takes at least two values a group: of one, nothing but the mean"),
+    (["layer_norm"], (1,), "layer_norm takes at least two values: of one, nothing but the mean is left; (1,) comes in"),
     (["multi_head_attention"], IMAGE, "multi_head_attention needs heads that divide the 3 channels, not 4"),
     (["segment_softmax 2"], IMAGE, "column 17: segment_softmax needs a multiple of 4 channels; (3, 8, 8) comes in"),
     (["residual 2 block=down"], (3, 1, 4), "column 12: residual halves, which takes at least two positions"),
@@ -760,6 +762,17 @@ def test_copies_are_equal(name: str, text: str, shape: tuple[int, ...], expected
         outputs.append(copied(x))
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize(("name", "text", "shape", "expected"), RUNS)
+def test_shapes_can_be_had_without_values(
+    name: str, text: str, shape: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    """On the meta device nothing is allocated, however large the network."""
+    with torch.device("meta"):
+        network = network_of(text, shape)
+    assert network.output_shape == expected
+    assert all(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
 
 
 @pytest.mark.parametrize("name", OPS)

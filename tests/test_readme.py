@@ -1,19 +1,26 @@
-"""The README's code runs, and its commands are those that exist."""
+"""The code of the README and of the docs runs, and their commands are those that exist."""
 
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
 from poise.cli import app
+from poise.config import build
+from poise.data import load
+from poise.recipes import resolve
+from poise.trainer import make_fabric
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN_PARTS = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_python_api_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,9 +32,26 @@ def test_the_python_api_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "digits.png").stat().st_size > 1000
 
 
+def test_the_recipe_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POISE_CACHE", str(tmp_path / "cache"))
+    (recipe,) = blocks("yaml")
+    (tmp_path / "mine.yaml").write_text(recipe)
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3), dtype=np.uint8))
+    images = load(str(tmp_path / "images.npy"))
+    trainer = build(resolve(images, str(tmp_path / "mine.yaml")), images.shape, make_fabric("cpu"))
+    trainer.fit(images, steps=2, batch=8)
+    assert trainer.sample(2).shape == (2, 3, 16, 16)
+
+
+def test_own_parts_run(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile("\n".join(blocks("python", OWN_PARTS)), "own-parts.md", "exec"), {"__name__": "own_parts"})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["10", "20"]
+
+
 def test_every_command_parses() -> None:
     program = typer.main.get_command(app)
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("poise ")]
+    shells = blocks("sh") + blocks("sh", OWN_PARTS)
+    lines = [line for block in shells for line in block.splitlines() if line.startswith("poise ")]
     assert len(lines) >= 10
     for line in lines:
         verb, *arguments = shlex.split(line, comments=True)[1:]

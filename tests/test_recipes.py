@@ -109,7 +109,8 @@ def test_a_warm_up_from_a_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "recipe: vanilla\nz_dim: 16\nbatch: 16\n"
-        "warmup:\n  steps: 2\n  encoder: ['conv 8 stride=2', relu, flatten, 'linear 16', tanh]\n  optimizer: {lr: 1e-3}\n"
+        "warmup:\n  steps: 2\n  optimizer: {lr: 1e-3}\n"
+        "  encoder: ['conv 8 stride=2', relu, flatten, 'linear 16', tanh]\n"
     )
     built = build(resolve(load("digits"), str(path)), (1, 8, 8), make_fabric("cpu"))
     built.fit(load("digits"), steps=3, batch=16)

@@ -40,6 +40,10 @@ class MissingExtraError(PoiseError, ImportError):
     """An optional dependency is needed and not installed."""
 
 
+# So many names are told at once.
+_SHOWN = 24
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say what ``name`` may have meant: ``"(did you mean 'stride'?)"``, or the list of known names.
 
@@ -51,4 +55,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     match = get_close_matches(name, known, n=1, cutoff=0.6)
     if match:
         return f"(did you mean '{match[0]}'?)"
-    return f"(known: {', '.join(known)})" if known else "(none is known)"
+    if not known:
+        return "(none is known)"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN + 1 else ""
+    return f"(known: {', '.join(known[: _SHOWN if more else None])}{more})"

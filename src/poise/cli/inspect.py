@@ -108,7 +108,11 @@ def show(
     metrics = next(reversed(read_rows(target.metrics.path)), {})
     if as_json:
         typer.echo(
-            json.dumps(facts | {"last": row, "metrics": metrics or None} | _config(target), indent=2, default=str)
+            json.dumps(
+                facts | {"last": row, "metrics": metrics or None, "networks": target.networks()} | _config(target),
+                indent=2,
+                default=str,
+            )
         )
         return
     typer.echo(f"{facts['name']}: {facts['state'] or 'no status'}, {_progress(facts)}, {target.path}")
@@ -131,6 +135,9 @@ def show(
     for event in events[-5:]:
         severity, step = str(event.get("severity", "event")), _text(event.get("step"), ",")
         typer.echo(f"  {severity:<14} step {step}: {event.get('kind')}; {event.get('action')}")
+    for name, layers in target.networks().items():
+        for line in _network(name, layers):
+            typer.echo(line)
     if target.config_path.exists():
         typer.echo("\n" + target.config_path.read_text(encoding="utf-8", errors="replace").rstrip())
 
@@ -143,6 +150,18 @@ def _measured(row: dict[str, Any]) -> Iterator[str]:
     for name, value in row.items():
         if name not in {"step", "nimg", "seed", "real_samples", "fake_samples"} and _number(value) is not None:
             yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+
+
+def _network(name: str, layers: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A network's layers with their shapes (W*H*C), and what they cost for one sample."""
+    parameters, cost = (sum(layer[key] for layer in layers) for key in ("parameters", "cost"))
+    yield f"\n{name}: {parameters:,} parameters, {cost:,} multiply-adds a sample"
+    rows = [("layer", "gives", "parameters", "multiply-adds")]
+    for layer in layers:
+        shape = "*".join(map(str, reversed(layer["shape"])))
+        rows.append((layer["layer"], shape, f"{layer['parameters']:,}", f"{layer['cost']:,}"))
+    for line in _table(rows, right={"parameters", "multiply-adds"}):
+        yield f"  {line}"
 
 
 def _config(run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
 from poise.errors import ConfigError, PoiseError
 from poise.losses import LOSSES, AdversarialLoss
-from poise.models import LAYERS, PRESETS, Growing, Preset
+from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
 from poise.schedules import SCHEDULES, Scheduled
@@ -95,13 +95,27 @@ def build_hooks(config: Config, trust: Sequence[str] = ()) -> list[Hook]:
 
 def _generator(make: Builder, config: Config, shape: Sequence[int]) -> nn.Module:
     table = {name: preset.generator for name, preset in _NETWORKS.items()}
-    network: nn.Module = make("generator", config.generator, table, nn.Module, z_dim=config.z_dim, shape=shape)
-    return network
+    return _network(make, "generator", config.generator, table, z_dim=config.z_dim, shape=shape)
 
 
 def _discriminator(make: Builder, path: str, part: Part, shape: Sequence[int]) -> nn.Module:
     table = {name: preset.discriminator for name, preset in _NETWORKS.items()}
-    network: nn.Module = make(path, part, table, nn.Module, noun="network", shape=shape)
+    return _network(make, path, part, table, shape=shape)
+
+
+def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[..., Any]], **given: Any) -> nn.Module:
+    """Networks of all kinds have the option ``initializer``; those of layer strings see to it themselves."""
+    options = part.options
+    text = None if part.class_ == "layers" else options.pop("initializer", None)
+    network: nn.Module = make(
+        path, Part(class_=part.class_, **options), table, nn.Module, noun=path.split(".")[-1], **given
+    )
+    if text is not None:
+        try:
+            initialize = initializer_of(str(text))
+        except PoiseError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        initialize(network)
     return network
 
 
@@ -128,8 +142,8 @@ def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> WarmUp | Non
         z = encoder(torch.zeros(2, *shape))
     if z.shape != (2, config.z_dim):
         raise ConfigError(
-            f"warmup.encoder: it gives {tuple(z.shape[1:])} for each sample, and z_dim is {config.z_dim}: end it with as "
-            "many outputs, or change z_dim"
+            f"warmup.encoder: it gives {tuple(z.shape[1:])} for each sample, and z_dim is {config.z_dim}: end it with "
+            "as many outputs, or change z_dim"
         )
     return Autoencoder(encoder, config.warmup.steps, _optimizer(make, "warmup.optimizer", config.warmup.optimizer))
 

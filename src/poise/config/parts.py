@@ -68,7 +68,10 @@ class Builder:
             made = _call(make, given | options)
         except ValidationError as error:
             entry = error.errors()[0]
-            option = ".".join(str(it).rstrip("_") for it in entry["loc"])
+            # What follows the option's name is how it was read, but for the places in a list.
+            option = ".".join(
+                str(it).rstrip("_") for it in entry["loc"] if it is entry["loc"][0] or isinstance(it, int)
+            )
             if entry["type"] == "missing_argument":
                 raise ConfigError(f"{path}: {part.class_} needs {option}") from error
             raise ConfigError(f"{path}.{option} is {entry['input']!r}: {entry['msg'].lower()}") from error

@@ -10,7 +10,7 @@ latents ``(n, z_dim)`` and gives samples ``(n, *shape)``; a discriminator takes 
 """
 
 from poise.models.began import BeganDiscriminator, began_discriminator, began_generator
-from poise.models.build import build
+from poise.models.build import build, initializer_of
 from poise.models.dcgan import dcgan_discriminator, dcgan_generator
 from poise.models.growing import Growing
 from poise.models.initialize import INITIALIZERS, kaiming_, normal_, orthogonal_, xavier_
@@ -46,6 +46,7 @@ __all__ = [
     "build",
     "dcgan_discriminator",
     "dcgan_generator",
+    "initializer_of",
     "kaiming_",
     "mlp_discriminator",
     "mlp_generator",

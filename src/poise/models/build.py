@@ -16,7 +16,7 @@ from poise.models.network import Network
 from poise.models.ops import OPS
 from poise.models.site import BODY, BRANCH, Built, Op, Shape, Site
 
-__all__ = ["build"]
+__all__ = ["build", "initializer_of"]
 
 Initializer: TypeAlias = Callable[[nn.Module], object]
 
@@ -66,7 +66,9 @@ def build(
     shape = tuple(input_shape)
     if not 1 <= len(shape) <= 3 or not all(isinstance(size, int) and size >= 1 for size in shape):
         raise ShapeError(f"input_shape is {shape}; it must be (features,), (c, length) or (c, h, w), each at least 1")
-    return _Builder(shape, _initializer_of(initializer), {**OPS, **ops}).network(layers)
+    return _Builder(
+        shape, initializer_of(initializer) if isinstance(initializer, str) else initializer, {**OPS, **ops}
+    ).network(layers)
 
 
 class _Builder:
@@ -225,10 +227,15 @@ def _error(layer: Layer, column: int, message: str, kind: type[PoiseError] = Con
     return layer.source.error(column, message, kind)
 
 
-def _initializer_of(text: str | Initializer | None) -> Initializer | None:
-    """The initializer of a whole network, which may be written as in the option, with or without parentheses."""
-    if not isinstance(text, str):
-        return text
+def initializer_of(text: str) -> Initializer:
+    """The initializer of a whole network that a text stands for, as in a layer's option, with parentheses or without.
+
+    Args:
+        text: such as ``orthogonal`` or ``normal 0 0.02``.
+
+    Raises:
+        ConfigError: when it is not written as it must be.
+    """
     bare = text.strip()
     return _drawing(parse(bare[1:-1] if bare[:1] + bare[-1:] == "()" else bare, "initializer"))
 

@@ -359,6 +359,8 @@ def _instance_norm(site: Site, *, affine: bool = True, eps: Positive = 1e-5) -> 
 
 def _layer_norm(site: Site, *, affine: bool = True, eps: Positive = 1e-5) -> Made:
     """Each sample normalized over all its values."""
+    if prod(site.shape) < 2:
+        raise MisfitError("takes at least two values: of one, nothing but the mean is left")
     return nn.LayerNorm(site.shape, eps, affine), site.shape
 
 
@@ -366,6 +368,8 @@ def _group_norm(site: Site, groups: Count = 32, *, affine: bool = True, eps: Pos
     """Each of so many groups of channels of each sample normalized over its values."""
     if site.channels % groups:
         raise MisfitError(f"needs groups that divide the {site.channels} channels, not {groups}", at="groups")
+    if prod(site.shape) < 2 * groups:
+        raise MisfitError("takes at least two values a group: of one, nothing but the mean is left", at="groups")
     return nn.GroupNorm(groups, site.channels, eps, affine), site.shape
 
 

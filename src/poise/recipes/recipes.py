@@ -110,7 +110,7 @@ def _last_hidden(part: Part, data: Data) -> str:
     """The name of the last activation of a preset's discriminator."""
     with torch.device("meta"):
         network: nn.Module = PRESETS[part.class_].discriminator(shape=data.shape, **part.options)
-    names = [name for name, layer in network.named_modules() if isinstance(layer, nn.LeakyReLU)]
+    names: list[str] = [name for name, layer in network.named_modules() if isinstance(layer, nn.LeakyReLU)]
     return names[-1]
 
 

@@ -1,11 +1,13 @@
 """The run directory."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from poise.errors import RunError
 from poise.files import write_atomic
@@ -20,6 +22,10 @@ RUNS = Path("runs")
 
 # What tells a run from a directory of another program: any of these, by name.
 _MARKS = ("config.yaml", "log.jsonl", "metrics.jsonl", "events.jsonl", "status.json")
+
+
+# What is known of a layer.
+_LAYER = ("layer", "shape", "parameters", "cost")
 
 
 class Run:
@@ -140,6 +146,18 @@ class Run:
     def write_config(self, text: str) -> None:
         """Write the resolved config."""
         write_atomic(self.config_path, text)
+
+    def write_networks(self, networks: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Write what each network is made of: its layers, each with ``layer``, ``shape``, ``parameters``, ``cost``."""
+        write_atomic(self.path / "networks.json", json.dumps(networks, indent=1) + "\n")
+
+    def networks(self) -> dict[str, list[dict[str, Any]]]:
+        """What each network is made of; empty where no readable file says it."""
+        try:
+            found = json.loads((self.path / "networks.json").read_text(encoding="utf-8"))
+            return {name: [{key: row[key] for key in _LAYER} for row in rows] for name, rows in found.items()}
+        except (OSError, ValueError, AttributeError, KeyError, TypeError):
+            return {}
 
     def write_status(self, status: Status) -> None:
         """Say what the run is doing."""

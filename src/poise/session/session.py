@@ -20,6 +20,7 @@ from poise.data import Batches, Data, save_png
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.metrics import sliced_wasserstein
+from poise.models import summary
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
@@ -178,6 +179,7 @@ class Session:
         for rows in (self.run.log, self.run.metrics):
             rows.keep_only(lambda row: row.get("step", 0) <= step)
         self.run.write_config(self._config_text())
+        self.run.write_networks(self._networks())
         for checkpoint, reason in damaged:
             self.run.checkpoints.set_aside(checkpoint)
             self._event("checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead")
@@ -195,6 +197,19 @@ class Session:
         return f"# Settings of this run, written by poise {__version__}; 'poise train' goes on with them.\n" + dump(
             self.config
         )
+
+    def _networks(self) -> dict[str, list[dict[str, Any]]]:
+        rows = {
+            "generator": summary(self.trainer.generator, (self.config.z_dim,)),
+            "discriminator": summary(self.trainer.discriminator, self.data.shape),
+        }
+        return {
+            name: [
+                {"layer": row.layer, "shape": row.output_shape, "parameters": row.parameters, "cost": row.cost}
+                for row in layers
+            ]
+            for name, layers in rows.items()
+        }
 
     def _train(self) -> Outcome:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps

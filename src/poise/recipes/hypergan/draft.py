@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poise.recipes.hypergan.fields import Notes
+from poise.recipes.hypergan.layers import Layers
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "Network"]
+
+Network = Layers | dict[str, Any] | None
+"""A network's layers, a preset with its options, or nothing."""
 
 
 @dataclass
@@ -15,13 +19,25 @@ class Draft:
     Attributes:
         notes: what of it has no meaning here.
         origin: what the file is called, for messages.
-        settings: settings of a recipe by their names.
+        settings: settings of a recipe by their names, but for those that need a look at several components.
+        generator: the generator.
+        discriminator: the discriminator.
+        encoder: the encoder of the warm-up.
+        z: the entries of a latent.
+        side: the side of the images.
+        channels: the channels of the images.
         wraps: wrappers around both optimizers, the innermost first.
     """
 
     notes: Notes
     origin: str
     settings: dict[str, Any] = field(default_factory=dict)
+    generator: Network = None
+    discriminator: Network = None
+    encoder: Layers | None = None
+    z: int | None = None
+    side: int | None = None
+    channels: int | None = None
     wraps: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, kind: str, name: str, to: str, **options: Any) -> None:

@@ -43,7 +43,7 @@ class Notes(list[Note]):
 # What decides how a training looks, and not how it goes.
 _COSMETIC = frozenset(
     "comment comments debug description hypergan_version info license log log_every metric metrics name print "
-    "print_every publication runtime sample_every sampler samplers save_every skip_metrics title url verbose verify "
+    "print_every publication sample_every sampler samplers save_every skip_metrics title url verbose verify "
     "viewer viewer_size".split()
 )
 
@@ -163,15 +163,16 @@ class Fields:
                 del self._left[name]
                 self.notes.append(Note(self.path_of(name), says, changes_outcome))
 
-    def close(self, harmless: Collection[str] = ()) -> None:
+    def close(self, changes_outcome: bool | None = None, says: str = "has no meaning here") -> None:
         """Note every value that nobody took.
 
         Args:
-            harmless: names that change nothing here, besides those that never do.
+            changes_outcome: whether they change the outcome; if it is not said, all but those that never do.
+            says: what to note.
         """
         for name in self._left:
-            changes_outcome = name not in _COSMETIC and name not in harmless
-            self.notes.append(Note(self.path_of(name), "has no meaning here", changes_outcome))
+            changes = name not in _COSMETIC if changes_outcome is None else changes_outcome
+            self.notes.append(Note(self.path_of(name), says, changes))
         self._left.clear()
 
     def ignore(self) -> None:

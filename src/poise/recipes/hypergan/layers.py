@@ -76,7 +76,7 @@ def read_layers(values: Any, path: str, origin: str, notes: Notes) -> Layers:
         if not isinstance(text, str):
             raise ConfigError(f"{origin}: {where} is {shown(text)}; a layer is a text such as 'conv 64'")
         if text.split()[:1] == ["initializer"]:
-            notes.warn(where, f"{shown(text)} is obsolete; the layer before it begins as it does here")
+            notes.inform(where, f"{shown(text)} is obsolete; left out")
             continue
         texts.append(_translated(text, where, origin, notes))
         places.append(place)

@@ -1,7 +1,7 @@
 """The names of classes, as HyperGAN's files write them.
 
-``class:hypergan.trainers.balanced_trainer.BalancedTrainer`` names a class by the module that it was in; modules moved, so
-only the last name counts, whatever its case. Nothing is imported.
+``class:hypergan.trainers.balanced_trainer.BalancedTrainer`` names a class by the module that it was in. Modules moved,
+so only the last name counts, whatever its case. Nothing is imported.
 """
 
 from typing import Any

@@ -1,0 +1,220 @@
+"""HyperGAN's train hooks: penalties, constraints, wrappers of optimizers, and the warm-up."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from poise.recipes.hypergan.document import inner
+from poise.recipes.hypergan.draft import Draft
+from poise.recipes.hypergan.fields import Fields, shown
+from poise.recipes.hypergan.layers import Layers
+from poise.recipes.hypergan.names import key, last_name
+from poise.recipes.hypergan.networks import is_layered, read_network
+from poise.recipes.hypergan.optimizers import read_optimizer
+
+__all__ = ["HOOKS", "is_hook", "read_hook"]
+
+Hook = Callable[[Fields, Draft], None]
+
+_ENDINGS = ("trainhook", "hook")
+
+
+def is_hook(name: Any) -> bool:
+    """Whether a class is a hook, known or not."""
+    return key(name).endswith(_ENDINGS) or key(name, *_ENDINGS) in HOOKS
+
+
+def read_hook(fields: Fields, draft: Draft) -> None:
+    """Add to the recipe what a hook does."""
+    name = fields.take("class")
+    read = HOOKS.get(key(name, *_ENDINGS))
+    if read is None:
+        what = f"there is no hook '{last_name(name)}' here" if last_name(name) else "it has no class"
+        draft.notes.warn(fields.path, f"{what}; left out")
+        fields.ignore()
+        return
+    read(fields, draft)
+    fields.close()
+
+
+def _players(fields: Fields, draft: Draft) -> list[str]:
+    """The players whose losses get a term: D, where the file does not say it."""
+    words = fields.words("loss") or ["d"]
+    players = [role for role in ("D", "G") if any(word in _PLAYERS.get(role, ()) for word in words)]
+    for word in words:
+        if not any(word in names for names in _PLAYERS.values()):
+            draft.notes.warn(fields.path_of("loss"), f"there is no loss {shown(word)} here; it is 'd' or 'g'")
+    return players
+
+
+_PLAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"D": ("d", "dg", "d_loss"), "G": ("g", "dg", "g_loss")})
+
+
+# Penalties.
+
+
+def _gradient_norm(fields: Fields, draft: Draft) -> None:
+    weight = fields.number("gamma", default=1.0, least=0)
+    for role in _players(fields, draft):
+        draft.add("penalties", "gradient_norm", role, weight=weight)
+
+
+def _adversarial_norm(fields: Fields, draft: Draft) -> None:
+    """A weight for each player, of which a negative one cannot be: it would make of the penalty its opposite."""
+    mode = fields.take("mode")
+    if mode not in (None, "real", "fake"):
+        draft.notes.warn(fields.path_of("mode"), f"{shown(mode)} is neither 'real' nor 'fake'; 'real' is taken")
+        mode = None
+    players = _players(fields, draft)
+    pair = fields.take("gammas")
+    if pair is None or not isinstance(pair, list) or len(pair) != 2:
+        if pair is not None:
+            draft.notes.warn(fields.path_of("gammas"), f"{shown(pair)} is not a list of two numbers; left out")
+        weights = dict.fromkeys(("D", "G"), fields.number("gamma", default=1.0))
+        paths = dict.fromkeys(("D", "G"), fields.path_of("gamma"))
+    else:
+        numbers = Fields(dict(zip(("D", "G"), pair, strict=True)), fields.path_of("gammas"), draft.notes)
+        weights = {role: numbers.number(role, default=1.0) for role in ("D", "G")}
+        paths = {role: inner(fields.path_of("gammas"), place) for place, role in enumerate(("D", "G"))}
+    for role in players:
+        if weights[role] < 0:
+            draft.notes.warn(
+                paths[role], f"a weight is at least 0 here, and this is {weights[role]:g}; {role}'s penalty is left out"
+            )
+            continue
+        options = {} if mode in (None, "real") else {"mode": mode}
+        draft.add("penalties", "adversarial_norm", role, weight=weights[role], **options)
+
+
+_OF_SAMPLES = "the gradient is taken with respect to samples here, and to the networks' weights there"
+
+
+def _is_of_d(fields: Fields, draft: Draft) -> bool:
+    """Whether a penalty on D's gradient goes to D, as it must."""
+    words = fields.words("loss")
+    if words and "D" not in (role for role, names in _PLAYERS.items() if any(word in names for word in words)):
+        draft.notes.warn(fields.path, "a penalty on the gradient at samples has no effect on G; left out")
+        fields.ignore()
+        return False
+    if fields.peek("target") == "discriminator":
+        fields.take("target")
+    draft.notes.warn(fields.path, _OF_SAMPLES)
+    return True
+
+
+def _gradient_penalty(fields: Fields, draft: Draft) -> None:
+    """By where the gradient is taken: between reals and fakes, or at either."""
+    if not _is_of_d(fields, draft):
+        return
+    weight = fields.number("lambda", default=1.0, least=0)
+    target = fields.number("flex", default=1.0, least=0)
+    where = fields.peek("input")
+    one_sided = fields.peek("type") == "relu"
+    if where in ("x", "g") and target == 0:  # r1 and r2 are half of the square
+        fields.take("input")
+        fields.take("type")
+        draft.add("penalties", "r1" if where == "x" else "r2", "D", weight=2 * weight)
+        return
+    if where == "x" and not one_sided:
+        fields.take("input")
+        draft.add("penalties", "dragan", "D", weight=weight, target=target, spread=0.0)
+        return
+    if one_sided:
+        fields.take("type")
+    options = ({} if target == 1 else {"target": target}) | ({"one_sided": True} if one_sided else {})
+    draft.add("penalties", "wgan_gp", "D", weight=weight, **options)
+
+
+def _max_gp(fields: Fields, draft: Draft) -> None:
+    if _is_of_d(fields, draft):
+        draft.add("penalties", "max_gp", "D", weight=fields.number("lambda", default=1.0, least=0))
+
+
+def _roth(fields: Fields, draft: Draft) -> None:
+    if _is_of_d(fields, draft):
+        draft.add("penalties", "roth", "D", weight=fields.number("gamma", default=1.0, least=0))
+
+
+def _orthogonal(fields: Fields, draft: Draft) -> None:
+    draft.notes.warn(fields.path, "the distance from orthogonal weights is squared here, and taken absolutely there")
+    draft.add("penalties", "orthogonal", "G", weight=1e-6)
+
+
+# Constraints.
+
+
+def _weight_constraint(fields: Fields, draft: Draft) -> None:
+    kinds = fields.words("constraints", "weight_constraint", "constraint")
+    every = fields.count("constraint_every", default=1, least=1)
+    for kind in kinds:
+        if kind in ("clip", "clipping"):
+            limit = fields.number("clip", "limit", default=0.01)
+            if limit > 0:
+                draft.add("constraints", "clip", "D", limit=limit, **({} if every == 1 else {"every": every}))
+                continue
+        elif kind in ("spectral", "spectral_norm"):
+            draft.add("constraints", "spectral_norm", "D")
+            continue
+        draft.notes.warn(fields.path, f"there is no constraint {shown(kind)} here; left out")
+
+
+# What optimizers do with gradients.
+
+
+def _extragradient(fields: Fields, draft: Draft) -> None:
+    draft.wraps.append({"class": "extragradient"})
+
+
+def _negative_momentum(fields: Fields, draft: Draft) -> None:
+    """A part of the last gradient is taken away there; here, of the last step."""
+    gamma = fields.number("gamma", default=0.5, least=-0.99, most=0.99)
+    draft.notes.warn(fields.path, "a part of the last step is taken back here, and of the last gradient there")
+    draft.wraps.append({"class": "negative_momentum", "beta": -gamma})
+
+
+# The warm-up.
+
+
+def _autoencoder(fields: Fields, draft: Draft) -> None:
+    encoder = fields.object("encoder")
+    if encoder is None or not is_layered(encoder):
+        draft.notes.warn(fields.path, "a warm-up takes an encoder of layers, and this has none; left out")
+        fields.ignore()
+        return
+    if draft.encoder is not None:
+        draft.notes.warn(fields.path, "there is one warm-up here, and this is another; left out")
+        fields.ignore()
+        return
+    network = read_network(encoder, draft)
+    draft.encoder = network if isinstance(network, Layers) else None
+    optimizer = fields.object("optimizer")
+    draft.settings["warmup"] = {"steps": fields.count("steps", default=1000, least=1)} | (
+        {} if optimizer is None else {"optimizer": read_optimizer(optimizer, draft)}
+    )
+
+
+def _augmentation(fields: Fields, draft: Draft) -> None:
+    """Without a policy it does nothing there either."""
+    if fields.peek("policy"):
+        draft.notes.warn(fields.path, "there is no differentiable augmentation here; left out")
+    else:
+        draft.notes.inform(fields.path, "does nothing, for it has no policy; left out")
+    fields.ignore()
+
+
+HOOKS: Mapping[str, Hook] = MappingProxyType(
+    {
+        "gradientnorm": _gradient_norm,
+        "adversarialnorm": _adversarial_norm,
+        "gradientpenalty": _gradient_penalty,
+        "maxgp": _max_gp,
+        "stabilizingtraining": _roth,
+        "orthogonalregularization": _orthogonal,
+        "weightconstraint": _weight_constraint,
+        "extragradient": _extragradient,
+        "negativemomentum": _negative_momentum,
+        "initializeasautoencoder": _autoencoder,
+        "differentialaugmentation": _augmentation,
+    }
+)
+"""HyperGAN's hooks by their class's name without ``TrainHook``."""
