@@ -128,6 +128,22 @@ def test_wrong_settings(assignment: str, words: str) -> None:
             r"g_optimizer.lr: there is no schedule 'cosign' \(did you mean 'cos",
         ),
         ("penalties={r1: {weight: {class: linear, from: 1, to: 0, end: -1}}}", "penalties.r1.weight: end is -1 kimg"),
+        (
+            "g_optimizer.lr={class: linear, from: 1, to: -1, end: 5}",
+            "g_optimizer.lr is scheduled down to -1.0; it must be",
+        ),
+        (
+            "penalties={r1: {weight: {class: step, values: [1, -2], at: [5]}}}",
+            "penalties.r1.weight is scheduled down to -2.0 and up to 1.0; it must be at least 0",
+        ),
+        (
+            "top_k={class: linear, from: 1, to: 0, end: 5}",
+            "top_k is scheduled down to 0.0 and up to 1.0; it is a share",
+        ),
+        (
+            "ema={half_life_kimg: {class: linear, from: 1, to: -1, end: 5}}",
+            "half_life_kimg is .* it must be at least 0",
+        ),
         ("d_optimizer.wrap=lookahed", r"d_optimizer.wrap.0: there is no wrapper 'lookahed' \(did you mean 'lookahead'"),
         ("d_optimizer.wrap={class: lookahead, kk: 2}", "d_optimizer.wrap.0: lookahead has no option 'kk'"),
         (

@@ -45,6 +45,12 @@ def small_samples(scene: Scene) -> torch.Tensor:
 def centered(target: float = 0.0) -> GradientPenalty:
     return GradientPenalty(at=lambda real, fake: real, of=lambda g: (g.norm(dim=1) - target).square())
 
+class Small:
+    def __call__(self, scene: Scene) -> torch.Tensor:
+        return scene.fake.square().sum(1)
+
+small = Small()
+
 class Slow(Alternating):
     def __init__(self, patience: int = 2) -> None:
         super().__init__(d_steps=patience)
@@ -85,13 +91,15 @@ def test_every_kind_of_part() -> None:
         "loss={import: mine.parts:scaled_hinge, scale: 3}",
         "penalties.centered={import: mine.parts:centered, target: 1, weight: 2}",
         "penalties.small={import: mine.parts:small_samples, weight: 0.5, to: G}",
+        "penalties.called={import: mine.parts:Small, weight: 0.5, to: G}",
+        "penalties.instance={import: mine.parts:small, weight: 0.5, to: G}",
         "balance={import: mine.parts:Slow, patience: 3}",
         "g_optimizer={import: torch.optim:Adagrad, lr: 0.1}",
         trust=("mine", "torch"),
     )
     numbers = built.step(torch.randn(16, 2))
     assert built.updates == {"D": 3, "G": 1}
-    assert {"centered_loss", "small_loss"} <= numbers.keys()
+    assert {"centered_loss", "small_loss", "called_loss", "instance_loss"} <= numbers.keys()
     assert built.generator.layers[0].weight.shape == (5, 4)
     assert built.state_dict()["g_optimizer"]["class"] == "Adagrad"
 

@@ -811,6 +811,15 @@ def test_layers_that_are_not_there() -> None:
         _ = Scene(linear, real=torch.randn(2, 3), layers=["feature"]).real_view
 
 
+def test_features_are_what_their_layer_put_out() -> None:
+    """The next layer changes them in place."""
+    d = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True), nn.Linear(2, 1))
+    real = torch.randn(8, 3)
+    features = Scene(d, real=real, layers=["0"]).real_view.features
+    assert features["0"].min() < 0
+    torch.testing.assert_close(features["0"], d[0](real))
+
+
 def test_layers_that_put_out_no_tensor() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:

@@ -8,7 +8,18 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from poise.schedules import SCHEDULES, Constant, Cosine, Linear, Schedule, Scheduled, Step, value_at
+from poise.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Linear,
+    Schedule,
+    Scheduled,
+    Step,
+    greatest,
+    least,
+    value_at,
+)
 
 EXAMPLES: dict[str, Callable[[], Schedule]] = {
     "constant": lambda: Constant(0.5),
@@ -129,3 +140,10 @@ def test_scheduled_without_schedules_changes_nothing() -> None:
 def test_knows_no_torch() -> None:
     code = "import sys, poise.schedules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_extremes() -> None:
+    assert (least(0.5), greatest(0.5)) == (0.5, 0.5)
+    assert (least(Cosine(from_=1, to=-2, end=5)), greatest(Cosine(from_=1, to=-2, end=5))) == (-2, 1)
+    assert (least(Step((3, 1, 2), (1, 2))), greatest(Step((3, 1, 2), (1, 2)))) == (1, 3)
+    assert least(Constant(4)) == 4

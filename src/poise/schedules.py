@@ -16,7 +16,19 @@ from math import cos, isfinite, pi
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["SCHEDULES", "Constant", "Cosine", "Linear", "Number", "Schedule", "Scheduled", "Step", "value_at"]
+__all__ = [
+    "SCHEDULES",
+    "Constant",
+    "Cosine",
+    "Linear",
+    "Number",
+    "Schedule",
+    "Scheduled",
+    "Step",
+    "greatest",
+    "least",
+    "value_at",
+]
 
 
 class Schedule(ABC):
@@ -25,6 +37,11 @@ class Schedule(ABC):
     @abstractmethod
     def __call__(self, kimg: float) -> float:
         """The number at ``kimg`` thousand real images."""
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """Numbers between the least and the greatest of which all others lie; of one's own, that of the start."""
+        return (self(0.0),)
 
 
 Number = float | Schedule
@@ -39,6 +56,16 @@ def value_at(number: Number, kimg: float) -> float:
         kimg: thousands of real images shown so far.
     """
     return number(kimg) if isinstance(number, Schedule) else number
+
+
+def least(number: Number) -> float:
+    """The smallest value that a number or schedule takes."""
+    return min(number.extremes) if isinstance(number, Schedule) else number
+
+
+def greatest(number: Number) -> float:
+    """The largest value that a number or schedule takes."""
+    return max(number.extremes) if isinstance(number, Schedule) else number
 
 
 def _require_finite(name: str, value: float) -> None:
@@ -83,6 +110,11 @@ class _Ramp(Schedule):
             raise ValueError(
                 f"end is {self.end:g} kimg, start is {self.start:g} kimg; a schedule must end after it starts"
             )
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """Its two ends."""
+        return (self.from_, self.to)
 
     def __call__(self, kimg: float) -> float:
         """``from_`` up to ``start``, ``to`` from ``end`` on, both exactly; the formula between."""
@@ -174,6 +206,11 @@ class Step(Schedule):
         for before, after in pairwise(self.at):
             if after <= before:
                 raise ValueError(f"at has {after:g} kimg after {before:g} kimg; the positions must increase")
+
+    @property
+    def extremes(self) -> tuple[float, ...]:
+        """All its values."""
+        return tuple(self.values)
 
     def __call__(self, kimg: float) -> float:
         """The value of the piece that ``kimg`` is in."""

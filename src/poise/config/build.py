@@ -19,7 +19,7 @@ from poise.losses import LOSSES, AdversarialLoss
 from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
-from poise.schedules import SCHEDULES, Scheduled
+from poise.schedules import SCHEDULES, Scheduled, least
 from poise.trainer import Autoencoder, Hook, OptimizerFactory, Trainer, WarmUp, mix
 
 __all__ = ["build", "build_generator", "build_hooks"]
@@ -69,7 +69,7 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         balance=make("balance", config.balance, BALANCES),
         g_optimizer=_optimizer(make, "g_optimizer", config.g_optimizer),
         d_optimizer=_optimizer(make, "d_optimizer", config.d_optimizer),
-        ema=Ema(_number(make, "ema.half_life_kimg", config.ema.half_life_kimg), config.ema.ramp_up),
+        ema=_ema(make, config),
         top_k=_number(make, "top_k", config.top_k),
         warmup=warmup,
         seed=config.seed,
@@ -103,6 +103,13 @@ def _discriminator(make: Builder, path: str, part: Part, shape: Sequence[int]) -
     return _network(make, path, part, table, shape=shape)
 
 
+def _ema(make: Builder, config: Config) -> Ema:
+    try:
+        return Ema(_number(make, "ema.half_life_kimg", config.ema.half_life_kimg), config.ema.ramp_up)
+    except ValueError as error:
+        raise ConfigError(f"ema: {error}") from error
+
+
 def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[..., Any]], **given: Any) -> nn.Module:
     """Networks of all kinds have the option ``initializer``; those of layer strings see to it themselves."""
     options = part.options
@@ -122,7 +129,7 @@ def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[
 def _penalty(make: Builder, name: str, config: Config) -> Weighted:
     path, part = f"penalties.{name}", config.penalties[name]
     table = {name: getattr(penalties, name) for name in PENALTIES}
-    penalty = make(path, part, table, penalties.GradientPenalty, itself_takes="scene", noun="penalty")
+    penalty = make(path, part, table, Callable, itself_takes="scene", noun="penalty")
     return Weighted(penalty, _number(make, f"{path}.weight", part.weight), part.every, part.to)
 
 
@@ -161,6 +168,8 @@ def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> Optimizer
     known = options_of(cls, without=("params",))
     make.require_known(path, settings, known)
     options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
+    if least(options["lr"]) < 0:
+        raise ConfigError(f"{path}.lr is scheduled down to {least(options['lr'])}; it must be at least 0")
     if "fused" in known and not {"fused", "foreach", "differentiable"} & set(options):
         options["fused"] = True
 

@@ -39,7 +39,7 @@ class Builder:
             path: the part's place in the config, for messages.
             part: the part.
             table: the known entries.
-            kind: what is made. Something imported that is one of these already is taken as it is.
+            kind: what is made. Something imported that is no function and no class is taken as it is, if it is one.
             itself_takes: a function that is imported and has this one argument is taken as it is, too.
             noun: what the table has entries of, for messages; the path if none is given.
             **given: arguments that are not the config's. An imported function or class is given those that it takes.
@@ -49,17 +49,16 @@ class Builder:
         """
         make = self.entry(path, part, table, noun)
         is_imported = part.class_.startswith(PREFIX)
-        if is_imported and (
-            (kind is not object and isinstance(make, kind))
-            or (inspect.isfunction(make) and list(inspect.signature(make).parameters) == [itself_takes])
-        ):
-            self.require_known(path, part, [])
-            return make
-        if not callable(make):
-            raise ConfigError(
-                f"{path}: {part.class_.removeprefix(PREFIX)} is a {type(make).__name__}, not a function or class"
-            )
         if is_imported:
+            makes = inspect.isclass(make) or inspect.isfunction(make)
+            if makes and list(inspect.signature(make).parameters) == [itself_takes]:
+                makes = False
+            if not makes:
+                if not isinstance(make, kind):
+                    what = part.class_.removeprefix(PREFIX)
+                    raise ConfigError(f"{path}: {what} is a {type(make).__name__}, not a function or class")
+                self.require_known(path, part, [])
+                return make
             taken = options_of(make)
             given = {name: value for name, value in given.items() if name in taken}
         options = {_argument(name): value for name, value in part.options.items()}

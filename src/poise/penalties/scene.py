@@ -242,7 +242,7 @@ def _captured(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Ten
                 raise ConfigError(
                     f"features of layer '{name}' are wanted, but it puts out a {kind}: name another layer"
                 )
-            outputs[name] = output
+            outputs[name] = output.clone()  # the next layer may work in place
 
         return hook
 
