@@ -15,6 +15,7 @@ from poise.losses import LOSSES
 from poise.models import Growing, ProgressiveDiscriminator, ProgressiveGenerator
 from poise.models import progressive_discriminator as make_discriminator
 from poise.models import progressive_generator as make_generator
+from poise.models.layers import EqualLinear
 from poise.penalties import PENALTIES, Weighted
 from poise.trainer import Trainer, make_fabric, pack, unpack
 
@@ -343,7 +344,7 @@ def test_equalized_learning_rate() -> None:
     """Weights are drawn from N(0, 1), and scaled at run time by He's constant, or 1 / sqrt(fan in) at the ends."""
     torch.manual_seed(0)
     g, d = make_generator(64, (3, 8, 8), width=64), make_discriminator((3, 8, 8), width=64)
-    layers = [layer for network in (g, d) for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for network in (g, d) for layer in network.modules() if isinstance(layer, nn.Conv2d | EqualLinear)]
     ends = {*g.to_rgb, d.blocks[0][-1]}
     assert len(layers) == 6 + 7
     for layer in layers:
@@ -357,8 +358,8 @@ def test_equalized_learning_rate() -> None:
             given = torch.randn(2, layer.in_channels, 8, 8)
             expected = conv2d(given, effective, padding=layer.padding)
         else:
-            given = torch.randn(2, layer.in_features)
-            expected = given @ effective.T
+            given = torch.randn(2, fan_in)
+            expected = (given @ effective.T).reshape(2, *layer.shape)
         torch.testing.assert_close(layer(given), expected, rtol=1e-4, atol=1e-5)
 
 

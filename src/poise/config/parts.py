@@ -28,7 +28,7 @@ class Builder:
         path: str,
         part: Part,
         table: Mapping[str, Callable[..., Any]],
-        kind: type = object,
+        kind: Any = object,
         itself_takes: str = "",
         noun: str = "",
         **given: Any,

@@ -30,10 +30,11 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 from poise.models.checks import require_positive, square
 from poise.models.growing import Growing
+from poise.models.layers import EqualLinear, MinibatchStddev, PixelNorm
 
 __all__ = [
     "ProgressiveDiscriminator",
@@ -64,50 +65,12 @@ class _Convolution(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, size: int, padding: int = 0, gain: float = sqrt(2)) -> None:
         super().__init__(inputs, outputs, size, padding=padding)
         self.scale = gain / sqrt(inputs * size * size)
-        _standard_normal(self)
+        nn.init.normal_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         return conv2d(features, self.scale * self.weight, self.bias, padding=self.padding)
-
-
-class _Linear(nn.Linear):
-    """The same for a linear layer."""
-
-    def __init__(self, inputs: int, outputs: int, gain: float = sqrt(2)) -> None:
-        super().__init__(inputs, outputs)
-        self.scale = gain / sqrt(inputs)
-        _standard_normal(self)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return linear(features, self.scale * self.weight, self.bias)
-
-
-def _standard_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    nn.init.normal_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-
-
-class _PixelNorm(nn.Module):
-    r"""Every pixel's features with a mean square of 1: :math:`b = a / \sqrt{\frac1N \sum_j a_j^2 + \epsilon}`.
-
-    Source: section 4.2 of the paper.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features * torch.rsqrt(features.square().mean(1, keepdim=True) + 1e-8)
-
-
-class _MinibatchDeviation(nn.Module):
-    """One more channel: the standard deviation over the batch, averaged over all channels and pixels.
-
-    Source: section 3 of the paper.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        # The root of 0, where all samples are equal, would have an infinite slope.
-        deviation = (features.var(0, correction=0) + 1e-8).sqrt().mean()
-        return torch.cat([features, deviation.expand(len(features), 1, *features.shape[2:])], 1)
 
 
 def _leaky(convolution: nn.Module) -> list[nn.Module]:
@@ -141,19 +104,18 @@ class ProgressiveGenerator(Growing):
         widths = _widths(first, side, width)
         # A convolution of a single pixel is a linear layer.
         start = nn.Sequential(
-            _PixelNorm(),
-            *_leaky(_Linear(z_dim, widths[0] * first**2)),
-            nn.Unflatten(1, (widths[0], first, first)),
+            PixelNorm(),
+            *_leaky(EqualLinear(z_dim, (widths[0], first, first), gain=sqrt(2))),
             *_leaky(_Convolution(widths[0], widths[0], 3, 1)),
-            _PixelNorm(),
+            PixelNorm(),
         )
         blocks = [
             nn.Sequential(
                 nn.Upsample(scale_factor=2),
                 *_leaky(_Convolution(inputs, outputs, 3, 1)),
-                _PixelNorm(),
+                PixelNorm(),
                 *_leaky(_Convolution(outputs, outputs, 3, 1)),
-                _PixelNorm(),
+                PixelNorm(),
             )
             for inputs, outputs in pairwise(widths)
         ]
@@ -191,11 +153,10 @@ class ProgressiveDiscriminator(Growing):
         require_positive(outputs=outputs)
         widths = _widths(first, side, width)
         end = nn.Sequential(
-            _MinibatchDeviation(),
+            MinibatchStddev(),
             *_leaky(_Convolution(widths[0] + 1, widths[0], 3, 1)),
             *_leaky(_Convolution(widths[0], widths[0], first)),
-            nn.Flatten(),
-            _Linear(widths[0], outputs, gain=1.0),
+            EqualLinear(widths[0], (outputs,)),
         )
         blocks = [
             nn.Sequential(

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Collection, Mapping
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from poise.recipes.hypergan.document import inner
 
-__all__ = ["Fields", "Note", "Notes", "shown"]
+__all__ = ["Fields", "Note", "Notes", "is_number", "shown"]
+
+_Default = TypeVar("_Default", bound=float | None)
 
 
 class Note(NamedTuple):
@@ -78,7 +79,9 @@ class Fields:
         name = self._first(names)
         return None if name is None else self._left.pop(name)
 
-    def number(self, *names: str, default: float, least: float | None = None, most: float | None = None) -> float:
+    def number(
+        self, *names: str, default: _Default, least: float | None = None, most: float | None = None
+    ) -> float | _Default:
         """Take a number, at least ``least`` and at most ``most``; note anything else, and give the default.
 
         A text that reads as a number is one, as it is for HyperGAN.
@@ -94,7 +97,7 @@ class Fields:
             return default
         return value
 
-    def count(self, *names: str, default: int, least: int) -> int:
+    def count(self, *names: str, default: _Default, least: int) -> int | _Default:
         """Take a whole number that is at least ``least``; note anything else, and give the default."""
         name = self._first(names)
         if name is None:
@@ -183,7 +186,8 @@ class Fields:
         return next((name for name in names if name in self._left), None)
 
     def _refuse(self, name: str, value: Any, wanted: str, default: Any) -> None:
-        self.notes.warn(self.path_of(name), f"{shown(value)} is not {wanted}; {shown(default)} is taken")
+        taken = "left out" if default is None else f"{shown(default)} is taken"
+        self.notes.warn(self.path_of(name), f"{shown(value)} is not {wanted}; {taken}")
 
 
 def shown(value: Any) -> str:
@@ -192,12 +196,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 
 
 def _as_number(value: Any) -> float | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return None
-    return float(value) if abs(value) < 2**63 or isinstance(value, float) else None
+    return float(value) if is_number(value) and abs(value) <= _GREATEST else None
+
+
+_GREATEST = 1e300  # nothing here is as large, and it is still finite as a float

@@ -6,7 +6,7 @@ from typing import Any
 
 from poise.recipes.hypergan.document import inner
 from poise.recipes.hypergan.draft import Draft
-from poise.recipes.hypergan.fields import Fields, shown
+from poise.recipes.hypergan.fields import Fields, is_number, shown
 from poise.recipes.hypergan.layers import Layers
 from poise.recipes.hypergan.names import key, last_name
 from poise.recipes.hypergan.networks import is_layered, read_network
@@ -60,30 +60,31 @@ def _gradient_norm(fields: Fields, draft: Draft) -> None:
 
 
 def _adversarial_norm(fields: Fields, draft: Draft) -> None:
-    """A weight for each player, of which a negative one cannot be: it would make of the penalty its opposite."""
+    """A negative weight cannot be: it would make of the penalty its opposite."""
     mode = fields.take("mode")
     if mode not in (None, "real", "fake"):
         draft.notes.warn(fields.path_of("mode"), f"{shown(mode)} is neither 'real' nor 'fake'; 'real' is taken")
-        mode = None
+    options = {"mode": mode} if mode == "fake" else {}
     players = _players(fields, draft)
-    pair = fields.take("gammas")
-    if pair is None or not isinstance(pair, list) or len(pair) != 2:
-        if pair is not None:
-            draft.notes.warn(fields.path_of("gammas"), f"{shown(pair)} is not a list of two numbers; left out")
-        weights = dict.fromkeys(("D", "G"), fields.number("gamma", default=1.0))
-        paths = dict.fromkeys(("D", "G"), fields.path_of("gamma"))
-    else:
-        numbers = Fields(dict(zip(("D", "G"), pair, strict=True)), fields.path_of("gammas"), draft.notes)
-        weights = {role: numbers.number(role, default=1.0) for role in ("D", "G")}
-        paths = {role: inner(fields.path_of("gammas"), place) for place, role in enumerate(("D", "G"))}
+    weights = _gammas(fields, draft)
     for role in players:
-        if weights[role] < 0:
-            draft.notes.warn(
-                paths[role], f"a weight is at least 0 here, and this is {weights[role]:g}; {role}'s penalty is left out"
-            )
-            continue
-        options = {} if mode in (None, "real") else {"mode": mode}
-        draft.add("penalties", "adversarial_norm", role, weight=weights[role], **options)
+        weight, path = weights[role]
+        if weight < 0:
+            says = f"a weight is at least 0 here, and this is {weight:g}; the penalty is left out for {role}"
+            draft.notes.warn(path, says)
+        else:
+            draft.add("penalties", "adversarial_norm", role, weight=weight, **options)
+
+
+def _gammas(fields: Fields, draft: Draft) -> dict[str, tuple[float, str]]:
+    """The weight for each player, and where it is written."""
+    pair, path = fields.take("gammas"), fields.path_of("gammas")
+    if isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)):
+        return {role: (float(pair[place]), inner(path, place)) for place, role in enumerate("DG")}
+    if pair is not None:
+        draft.notes.warn(path, f"{shown(pair)} is not a list of two numbers; left out")
+    one = fields.number("gamma", default=1.0)
+    return dict.fromkeys("DG", (one, fields.path_of("gamma")))
 
 
 _OF_SAMPLES = "the gradient is taken with respect to samples here, and to the networks' weights there"
@@ -146,6 +147,8 @@ def _orthogonal(fields: Fields, draft: Draft) -> None:
 def _weight_constraint(fields: Fields, draft: Draft) -> None:
     kinds = fields.words("constraints", "weight_constraint", "constraint")
     every = fields.count("constraint_every", default=1, least=1)
+    if not kinds:
+        draft.notes.warn(fields.path, "it names no constraint; left out")
     for kind in kinds:
         if kind in ("clip", "clipping"):
             limit = fields.number("clip", "limit", default=0.01)

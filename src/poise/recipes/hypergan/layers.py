@@ -17,7 +17,7 @@ from poise.errors import ConfigError, ShapeError
 from poise.models import Network, build
 from poise.models.grammar import Layer, Value, parse
 from poise.recipes.hypergan.document import inner
-from poise.recipes.hypergan.fields import Notes, shown
+from poise.recipes.hypergan.fields import Notes, is_number, shown
 
 __all__ = ["Layers", "read_layers"]
 
@@ -148,10 +148,10 @@ def _initializer(value: Value, where: str, notes: Notes) -> str | None:
 def _gain(options: Mapping[str, Any], default: str) -> float | None:
     """The gain of an activation, by its name or as a number."""
     given = options.get("gain", default)
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if is_number(given):
         return float(given)
     try:
-        return nn.init.calculate_gain(given)
+        return float(nn.init.calculate_gain(given))
     except (ValueError, TypeError):
         return None
 
@@ -161,8 +161,10 @@ def _only(options: Mapping[str, Any], *names: str) -> bool:
 
 
 def _normal(arguments: list[Any], options: Mapping[str, Any]) -> str | None:
-    numbers = [it for it in arguments if type(it) in (int, float)]
-    return f"(normal {numbers[0]} {numbers[1]})" if len(arguments) == len(numbers) == 2 and not options else None
+    if len(arguments) != 2 or not all(map(is_number, arguments)) or options:
+        return None
+    mean, std = arguments
+    return f"(normal {mean} {std})"
 
 
 def _xavier(arguments: list[Any], options: Mapping[str, Any]) -> str | None:

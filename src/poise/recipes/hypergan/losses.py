@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from poise.recipes.hypergan.draft import Draft
-from poise.recipes.hypergan.fields import Fields, shown
+from poise.recipes.hypergan.fields import Fields, is_number, shown
 from poise.recipes.hypergan.names import key, last_name
 
 __all__ = ["LOSSES", "read_loss"]
@@ -23,10 +23,9 @@ def read_loss(fields: Fields | None, draft: Draft) -> None:
     if make is None:
         draft.notes.warn(fields.path, f"there is no loss '{last_name(name)}' here; the recipe's own is taken")
         fields.ignore()
-    if "gradient_penalty" in fields:
-        weight = fields.number("gradient_penalty", default=0.0, least=0)
-        if weight:
-            draft.add("penalties", "wgan_gp", "D", weight=weight)
+    weight = fields.number("gradient_penalty", default=None, least=0)
+    if weight is not None:
+        draft.add("penalties", "wgan_gp", "D", weight=weight)
     fields.drop("reduce", says="logits of a sample are averaged")
     fields.close()
     if loss is not None:
@@ -55,7 +54,7 @@ def _labels(fields: Fields, draft: Draft) -> list[float]:
     given = fields.take("labels")
     if given is None:
         return list(_LABELS)
-    if isinstance(given, list) and len(given) == 3 and all(type(it) in (int, float) for it in given):
+    if isinstance(given, list) and len(given) == 3 and all(map(is_number, given)):
         return [float(it) for it in given]
     draft.notes.warn(
         fields.path_of("labels"), f"{shown(given)} is not a list of three numbers; {shown(_LABELS)} is taken"

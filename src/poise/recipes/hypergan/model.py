@@ -159,16 +159,16 @@ def _read_samples(fields: Fields | None, draft: Draft) -> None:
     if fields is None:
         return
     fields.take("class")
-    width, height = (fields.count(name, default=0, least=1) for name in ("width", "height"))
+    width, height = (fields.count(name, default=None, least=1) for name in ("width", "height"))
     if width and height and width != height:
         draft.notes.warn(
             fields.path, f"images are square here, and {width} x {height} there; the data's own size is taken"
         )
     else:
-        draft.side = draft.side or width or height or None
-    draft.channels = draft.channels or fields.count("channels", default=0, least=1) or None
-    batch = fields.count("batch_size", default=0, least=1)
-    if batch:
+        draft.side = draft.side or width or height
+    draft.channels = draft.channels or fields.count("channels", default=None, least=1)
+    batch = fields.count("batch_size", default=None, least=1)
+    if batch is not None:
         draft.settings["batch"] = batch
     fields.close(changes_outcome=False, says="is decided by 'poise train DATA'")
 

@@ -20,8 +20,7 @@ _OF_DCGAN = MappingProxyType({"activation": "lrelu", "initializer": "random_norm
 
 def is_layered(fields: Fields) -> bool:
     """Whether a network is a list of layers."""
-    name = fields.peek("class")
-    return key(name) in _LAYERED or (name is None and "layers" in fields)
+    return "layers" in fields or key(fields.peek("class")) in _LAYERED
 
 
 def read_network(fields: Fields | None, draft: Draft) -> Network:
@@ -34,6 +33,8 @@ def read_network(fields: Fields | None, draft: Draft) -> Network:
         return None
     layered, name = is_layered(fields), fields.take("class")
     if layered:
+        if name is not None and key(name) not in _LAYERED:
+            draft.notes.warn(fields.path, f"there is no network '{last_name(name)}' here; its layers are taken")
         layers = read_layers(fields.take("layers"), fields.path_of("layers"), draft.origin, draft.notes)
         fields.close()
         return layers
@@ -73,14 +74,14 @@ def read_latent(fields: Fields | None, draft: Draft) -> None:
         return
     if "source" in fields:
         _compare(fields.take("source"), fields.path_of("source"), draft)
-    size = fields.count("z", default=0, least=1)
+    size = fields.count("z", default=None, least=1)
     projections = fields.words("projections")
     for projection in projections:
         if last_name(projection) != "identity":
             draft.notes.warn(fields.path_of("projections"), f"there is no projection '{last_name(projection)}' here")
     fields.drop("min", "max", says="has no meaning for N(0, 1)")
     fields.close()
-    draft.z = size * max(len(projections), 1) or None
+    draft.z = None if size is None else size * max(len(projections), 1)
 
 
 def _compare(name: Any, path: str, draft: Draft) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from poise.errors import ConfigError
 from poise.recipes.hypergan.draft import Draft
-from poise.recipes.hypergan.fields import Fields, shown
+from poise.recipes.hypergan.fields import Fields, is_number, shown
 from poise.recipes.hypergan.names import key, last_name
 
 __all__ = ["is_optimizer", "read_optimizer"]
@@ -68,11 +68,10 @@ def read_optimizer(fields: Fields, draft: Draft) -> dict[str, Any]:
     options = _options(fields, cls)
     fields.close()
     try:
-        cls([torch.zeros(1)], **options)
+        cls([torch.zeros(1, 1)], **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"{draft.origin}: {fields.path}: torch.optim.{cls.__name__} refuses these options: {error}"
-        ) from error
+        place = ": ".join(filter(None, (draft.origin, fields.path)))
+        raise ConfigError(f"{place}: torch.optim.{cls.__name__} refuses these options: {error}") from error
     return {"class": cls.__name__} | options
 
 
@@ -105,7 +104,7 @@ def _betas(fields: Fields, default: tuple[float, float]) -> list[float]:
     if given is None:
         pairs = zip(("beta1", "beta2"), default, strict=True)
         return [fields.number(name, default=beta, least=0) for name, beta in pairs]
-    if isinstance(given, list) and len(given) == 2 and all(type(it) in (int, float) for it in given):
+    if isinstance(given, list) and len(given) == 2 and all(map(is_number, given)):
         return [float(it) for it in given]
     fields.notes.warn(
         fields.path_of("betas"), f"{shown(given)} is not a list of two numbers; {shown(list(default))} is taken"

@@ -49,8 +49,8 @@ def _optimizers(fields: Fields, draft: Draft) -> None:
 
 
 def _clipping(fields: Fields, draft: Draft) -> None:
-    limit = fields.number("d_clipped_weights", "clipped_weights", default=0.0, least=0)
-    if limit:
+    limit = fields.number("d_clipped_weights", "clipped_weights", default=None, least=1e-9)
+    if limit is not None:
         draft.add("constraints", "clip", "D", limit=limit)
 
 
