@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         runs,
         schedules,
         session,
+        testing,
     )
     from poise.trainer import Trainer
 
@@ -47,6 +48,7 @@ _MODULES = (
     "runs",
     "schedules",
     "session",
+    "testing",
     "trainer",
 )
 _NAMES = {"Trainer": "trainer"}
@@ -69,6 +71,7 @@ __all__ = [
     "runs",
     "schedules",
     "session",
+    "testing",
     "trainer",
 ]
 

@@ -151,7 +151,7 @@ class _Builder:
             if isinstance(error, ShapeError):
                 raise _error(layer, column, f"{layer.op} {error}; {site.shape} comes in", ShapeError) from error
             raise _error(layer, column, f"{layer.op} {error}") from error
-        except RuntimeError as error:  # more memory than there is, among others
+        except (RuntimeError, TypeError, OverflowError) as error:  # more memory than there is, among others
             reason = str(error).partition("\n")[0]
             raise _error(layer, layer.column, f"{layer.op} cannot be made: {reason}") from error
 

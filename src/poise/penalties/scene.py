@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -72,7 +71,9 @@ class Scene:
         self._real = real
         self._z = z
         self._layers = layers
-        self._fake = fake
+        self._fake = self._given_fake = fake
+        self._real_view: View | None = None
+        self._fake_view: View | None = None
         self.autocast = autocast
 
     def again(self) -> "Scene":
@@ -80,7 +81,7 @@ class Scene:
         scene = Scene(
             self.discriminator,
             real=self._real,
-            fake=self._fake,
+            fake=self._given_fake,
             generator=self.generator,
             z=self._z,
             layers=self._layers,
@@ -127,20 +128,28 @@ class Scene:
             raise ConfigError("this penalty needs a generator and latents: it works in a Trainer only")
         return self._z
 
-    @cached_property
+    # Not cached properties, which take a lock until Python 3.12.
+
+    @property
     def fake(self) -> Tensor:
         """The generated samples, in float32."""
-        return self.samples(self.z) if self._fake is None else self._fake
+        if self._fake is None:
+            self._fake = self.samples(self.z)
+        return self._fake
 
-    @cached_property
+    @property
     def real_view(self) -> View:
         """What D makes of the real samples."""
-        return self._view(self.real)
+        if self._real_view is None:
+            self._real_view = self._view(self.real)
+        return self._real_view
 
-    @cached_property
+    @property
     def fake_view(self) -> View:
         """What D makes of the generated samples."""
-        return self._view(self.fake)
+        if self._fake_view is None:
+            self._fake_view = self._view(self.fake)
+        return self._fake_view
 
     @property
     def real_logits(self) -> Tensor:
@@ -155,7 +164,7 @@ class Scene:
     @property
     def has_shown_reals(self) -> bool:
         """Whether D has seen the real samples."""
-        return "real_view" in self.__dict__
+        return self._real_view is not None
 
     def critic(self, samples: Tensor) -> Tensor:
         """D's logits of any samples, in float32 throughout.
@@ -189,6 +198,9 @@ class Scene:
             return self.make(z)
 
     def _view(self, samples: Tensor) -> View:
+        if not self._layers:
+            with self.autocast():
+                return View(*_split(self.discriminator(samples)))
         with self.autocast(), _captured(self.discriminator, self._layers) as captured:
             logits, features = _split(self.discriminator(samples))
         return View(logits, features | {name: _full(it) for name, it in captured.items()})
@@ -226,9 +238,6 @@ def _split(output: Any) -> tuple[Tensor, dict[str, Tensor]]:
 def _captured(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """For a while, keep what the named layers of a network put out."""
     outputs: dict[str, Tensor] = {}
-    if not layers:
-        yield outputs
-        return
     modules = dict(network.named_modules()) if isinstance(network, nn.Module) else {}
     unknown = next((name for name in layers if name not in modules), None)
     if unknown is not None:

@@ -3,11 +3,10 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from poise.balance import Balance, Plan, Role
+from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
 from poise.errors import ConfigError, ShapeError, nearest
 from poise.losses import AdversarialLoss, pushes_real_up
@@ -26,6 +25,9 @@ __all__ = [
     "warn_of_balance",
     "warn_of_probabilities",
 ]
+
+
+_PHASES: frozenset[Phase] = frozenset({("D",), ("G",), ("D", "G"), ("G", "D")})
 
 
 def as_batches(real: Tensor | Iterator[Tensor]) -> Iterator[Tensor]:
@@ -48,15 +50,11 @@ def checked_loss(loss: AdversarialLoss) -> AdversarialLoss:
 
 def checked_plan(plan: Plan) -> Plan:
     """A plan in which somebody moves, and nobody twice in one phase."""
-    if not plan or not all(_is_phase(phase) for phase in plan):
+    if not plan or not _PHASES.issuperset(plan):
         raise ConfigError(
             f"the balance policy planned {plan!r}; a plan is phases of 'D' and 'G', such as (('D',), ('G',))"
         )
     return plan
-
-
-def _is_phase(phase: Any) -> bool:
-    return isinstance(phase, tuple) and 0 < len(phase) == len(set(phase)) and set(phase) <= set(get_args(Role))
 
 
 def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:

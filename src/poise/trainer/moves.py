@@ -1,7 +1,7 @@
 """The moves of the game: what each role does, with whom it shares a snapshot, and how often a phase is played."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -48,6 +48,7 @@ class Moves:
         d, g = players["D"], players["G"]
         self._players = players
         self._warmup_steps = 0 if warmup is None else warmup.steps
+        self._rounds: dict[Phase, list[list[Move]]] = {}
         self._moves = {
             "D": Move(d, objectives.discriminator, d.update),
             "G": Move(g, objectives.generator, g.update),
@@ -68,23 +69,24 @@ class Moves:
 
     def rounds(self, phase: Phase) -> list[list[Move]]:
         """The moves of a phase, as often as their optimizers take gradients for one update; mostly once."""
-        moves = [self._moves[role] for role in phase]
-        most = max(move.player.evaluations for move in moves)
-        return [[move for move in moves if move.player.evaluations >= left] for left in range(most, 0, -1)]
+        if phase not in self._rounds:
+            moves = [self._moves[role] for role in phase]
+            most = max(move.player.evaluations for move in moves)
+            self._rounds[phase] = [
+                [move for move in moves if move.player.evaluations >= left] for left in range(most, 0, -1)
+            ]
+        return self._rounds[phase]
 
-    @contextmanager
-    def only(self, phase: Phase) -> Iterator[None]:
-        """Freeze the opponent of a player that moves alone."""
-        with ExitStack() as stack:
-            for role in phase:
-                if len(phase) == 1 and role in _OPPONENT:
-                    stack.enter_context(self._players[_OPPONENT[role]].frozen())
-            yield
+    def only(self, phase: Phase) -> AbstractContextManager[None]:
+        """A context in which the opponent of a player that moves alone is frozen."""
+        opponent = _OPPONENT.get(phase[0]) if len(phase) == 1 else None
+        return self._players[opponent].frozen() if opponent else nullcontext()
 
     def end_warmup(self, steps: int) -> None:
         """Forget the warm-up when it is over after ``steps`` steps in all."""
         if steps >= self._warmup_steps:
             self._moves.pop("W", None)
+            self._rounds.pop(("W",), None)
 
     def state_dict(self) -> dict[str, Any]:
         """The players' optimizers, and the warm-up while it lasts."""

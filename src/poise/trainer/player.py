@@ -91,12 +91,21 @@ class Player:
             for weight in trained:
                 weight.requires_grad_(True)
 
-    def gradients_of(self, loss: Tensor, keep_graph: bool = False) -> Tensor:
-        """Put the gradients of ``loss`` on the weights; return their Euclidean norm over all weights."""
+    def gradients_of(self, loss: Tensor, alone: bool = True, last: bool = True) -> Tensor:
+        """Put the gradients of ``loss`` on the weights.
+
+        Args:
+            loss: what is minimized, ``()``.
+            alone: whether no other weights have a part in its graph. Naming one's own takes time.
+            last: whether the graph is not used again.
+
+        Returns:
+            The gradients' Euclidean norm over all weights, ``()``.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        weights = [weight for weight in self.weights if weight.requires_grad]
-        torch.autograd.backward(loss, inputs=weights, retain_graph=keep_graph)
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        inputs = None if alone else [weight for weight in self.weights if weight.requires_grad]
+        torch.autograd.backward(loss, inputs=inputs, retain_graph=not last)
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         if not gradients:
             return loss.new_zeros(())
         norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

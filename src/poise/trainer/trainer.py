@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -124,6 +123,7 @@ class Trainer:
         self.balance = balance or Alternating()
         warn_of_balance(self.balance, self.loss)
         self.warmup = warmup
+        self._warmup_steps = 0 if warmup is None else warmup.steps
         self.ema = ema or Ema()
         constrained = checked_constraints(constraints)
         self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
@@ -180,13 +180,14 @@ class Trainer:
             self._take(phase, batches)
             with self._randomness.stretch(_PLAY, self._phases), self._moves.only(phase):
                 scene = self._ahead or self._dealt()
-                for moves in self._moves.rounds(phase):
+                alone = len(phase) == 1 and self._ahead is None
+                for turn, moves in enumerate(self._moves.rounds(phase)):
+                    scene = scene.again() if turn else scene
                     for move in moves:
-                        self._gradients(move, scene, keep_graph=move is not moves[-1])
+                        self._gradients(move, scene, alone, last=move is moves[-1])
                     for move in moves:
                         move.act()
                     self._count_shown(scene)
-                    scene = scene.again()
             self._ahead = None
             self._phases += 1
         self.end_step()
@@ -251,17 +252,18 @@ class Trainer:
             network.progress(kimg)
 
     def _plan(self, batches: Iterator[Tensor]) -> tuple[Phase, ...]:
-        warmup = 0 if self.warmup is None else self.warmup.steps
-        if self.steps < warmup:
+        if self.steps < self._warmup_steps:
             return (("W",),)
-        with ExitStack() as stack:
-            signals = self.signals
-            if self.balance.looks_ahead:
-                self._take(("D",), batches)
-                stack.enter_context(self._randomness.stretch(_LOOK, self._phases))
-                scene = self._ahead = self._dealt()
-                signals = Signals(self.meters, self._objectives.scores(scene))
-            plan = checked_plan(self.balance.plan(self.steps - warmup, signals))
+        if not self.balance.looks_ahead:
+            return self._planned(self.signals)
+        self._take(("D",), batches)
+        with self._randomness.stretch(_LOOK, self._phases):
+            self._ahead = self._dealt()
+            signals = Signals(self.meters, self._objectives.scores(self._ahead))
+            return self._planned(signals)
+
+    def _planned(self, signals: Signals) -> tuple[Phase, ...]:
+        plan = checked_plan(self.balance.plan(self.steps - self._warmup_steps, signals))
         return plan if self.balance.combine is None else gathering(plan)
 
     def _take(self, phase: Phase, batches: Iterator[Tensor]) -> None:
@@ -304,11 +306,18 @@ class Trainer:
             memory=self._memory,
         )
 
-    def _gradients(self, move: Move, scene: Scene, keep_graph: bool = False) -> Numbers:
-        """Put one player's gradients on its weights."""
+    def _gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Numbers:
+        """Put one player's gradients on its weights.
+
+        Args:
+            move: whose, and of what.
+            scene: the deal.
+            alone: whether no other weights have a part in the scene's graph.
+            last: whether nobody else takes gradients through that graph.
+        """
         player = move.player
         objective, numbers = move.objective(scene, player.updates)
-        norm = player.gradients_of(objective, keep_graph)
+        norm = player.gradients_of(objective, alone, last)
         self._guard.check(player.role, self.steps, objective.detach(), norm)
         numbers = {name: value.detach() for name, value in numbers.items()} | {f"{player.role.lower()}_grad_norm": norm}
         self.meters.add(numbers)

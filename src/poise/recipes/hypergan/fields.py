@@ -92,20 +92,22 @@ class Fields:
         given = self._left.pop(name)
         value = _as_number(given)
         if value is None or (least is not None and value < least) or (most is not None and value > most):
-            limits = [f"at least {least:g}"] * (least is not None) + [f"at most {most:g}"] * (most is not None)
-            self._refuse(name, given, " ".join(["a number", " and ".join(limits)]).strip(), default)
+            limits = [
+                f" {word} {limit:g}" for word, limit in (("at least", least), ("at most", most)) if limit is not None
+            ]
+            self._refuse(name, given, f"a number{' and'.join(limits)}", default)
             return default
         return value
 
     def count(self, *names: str, default: _Default, least: int) -> int | _Default:
-        """Take a whole number that is at least ``least``; note anything else, and give the default."""
+        """Take a whole number that is at least ``least`` and not absurd; note anything else, and give the default."""
         name = self._first(names)
         if name is None:
             return default
         given = self._left.pop(name)
         value = _as_number(given)
-        if value is None or value != int(value) or value < least:
-            self._refuse(name, given, f"a whole number at least {least}", default)
+        if value is None or value != int(value) or not least <= value <= _MOST:
+            self._refuse(name, given, f"a whole number from {least} to {_MOST:,}", default)
             return default
         return int(value)
 
@@ -210,4 +212,5 @@ def _as_number(value: Any) -> float | None:
     return float(value) if is_number(value) and abs(value) <= _GREATEST else None
 
 
-_GREATEST = 1e300  # nothing here is as large, and it is still finite as a float
+# Nothing that is meant is as large; counts are multiplied with each other, and 64 bits must hold the product.
+_GREATEST, _MOST = 1e300, 10**9

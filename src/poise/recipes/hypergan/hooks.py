@@ -92,9 +92,10 @@ _OF_SAMPLES = "the gradient is taken with respect to samples here, and to the ne
 
 def _is_of_d(fields: Fields, draft: Draft) -> bool:
     """Whether a penalty on D's gradient goes to D, as it must."""
-    words = fields.words("loss")
-    if words and "D" not in (role for role, names in _PLAYERS.items() if any(word in names for word in words)):
-        draft.notes.warn(fields.path, "a penalty on the gradient at samples has no effect on G; left out")
+    players = _players(fields, draft)
+    if "G" in players:
+        draft.notes.warn(fields.path_of("loss"), "a penalty on the gradient at samples is D's alone here")
+    if "D" not in players:
         fields.ignore()
         return False
     if fields.peek("target") == "discriminator":
@@ -111,9 +112,10 @@ def _gradient_penalty(fields: Fields, draft: Draft) -> None:
     target = fields.number("flex", default=1.0, least=0)
     where = fields.peek("input")
     one_sided = fields.peek("type") == "relu"
-    if where in ("x", "g") and target == 0:  # r1 and r2 are half of the square
+    if where in ("x", "g") and target == 0:  # r1 and r2 are half of the square; of 0, both sides are one
         fields.take("input")
-        fields.take("type")
+        if one_sided:
+            fields.take("type")
         draft.add("penalties", "r1" if where == "x" else "r2", "D", weight=2 * weight)
         return
     if where == "x" and not one_sided:
@@ -151,14 +153,12 @@ def _weight_constraint(fields: Fields, draft: Draft) -> None:
         draft.notes.warn(fields.path, "it names no constraint; left out")
     for kind in kinds:
         if kind in ("clip", "clipping"):
-            limit = fields.number("clip", "limit", default=0.01)
-            if limit > 0:
-                draft.add("constraints", "clip", "D", limit=limit, **({} if every == 1 else {"every": every}))
-                continue
+            limit = fields.number("clip", "limit", default=0.01, least=1e-9)
+            draft.add("constraints", "clip", "D", limit=limit, **({} if every == 1 else {"every": every}))
         elif kind in ("spectral", "spectral_norm"):
             draft.add("constraints", "spectral_norm", "D")
-            continue
-        draft.notes.warn(fields.path, f"there is no constraint {shown(kind)} here; left out")
+        else:
+            draft.notes.warn(fields.path, f"there is no constraint {shown(kind)} here; left out")
 
 
 # What optimizers do with gradients.

@@ -133,6 +133,7 @@ def _read(fields: Fields, draft: Draft) -> None:
             draft.generator = network
         else:
             draft.discriminator = network
+            draft.notes.warn(fields.path, "a network alone is taken for the discriminator")
     else:
         _read_model(fields, draft)
 
@@ -166,7 +167,8 @@ def _read_samples(fields: Fields | None, draft: Draft) -> None:
         )
     else:
         draft.side = draft.side or width or height
-    draft.channels = draft.channels or fields.count("channels", default=None, least=1)
+    channels = fields.peek("channels")  # at which networks are tried; training has those of the data
+    draft.channels = draft.channels or (channels if type(channels) is int and 0 < channels < 100 else None)
     batch = fields.count("batch_size", default=None, least=1)
     if batch is not None:
         draft.settings["batch"] = batch

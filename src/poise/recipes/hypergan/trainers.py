@@ -74,10 +74,9 @@ def _alternating(fields: Fields, draft: Draft) -> dict[str, Any]:
             fields.path_of("train_d_every"), f"one player moves in every step here; {d_every} beside train_g_every is 1"
         )
         d_every = 1
-    d_steps, g_steps = d_steps * g_every, g_steps * d_every
-    return _with(
-        "alternating", d_steps=d_steps - 1 and d_steps, g_steps=g_steps - 1 and g_steps, pretrain_d=_pretrain(fields)
-    )
+    counts = {"d_steps": d_steps * g_every, "g_steps": g_steps * d_every}
+    more = {name: count for name, count in counts.items() if count > 1}
+    return _with("alternating", **more, pretrain_d=_pretrain(fields))
 
 
 def _simultaneous(fields: Fields, draft: Draft) -> dict[str, Any]:
@@ -94,9 +93,8 @@ def _accumulate(fields: Fields, draft: Draft) -> dict[str, Any]:
     """Gradients agree, or are averaged; or count by their spread, by a formula of its own there."""
     kind = fields.take("type")
     if kind not in (None, "average", "agree", "variance"):
-        draft.notes.warn(
-            fields.path_of("type"), f"there is no such way to combine gradients; {shown('average')} is taken"
-        )
+        says = f"{shown(kind)} is no way to combine gradients here; {shown('average')} is taken"
+        draft.notes.warn(fields.path_of("type"), says)
         kind = "average"
     if kind == "variance":
         draft.notes.warn(fields.path_of("type"), "gradients that differ move G less by another formula here")
