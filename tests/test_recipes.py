@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from poise.balance import BALANCES
 from poise.config import Config, build
+from poise.constraints import CONSTRAINTS
 from poise.data import load
 from poise.errors import ConfigError
-from poise.models import Growing
+from poise.losses import LOSSES
+from poise.models import INITIALIZERS, Growing
+from poise.optimizers import WRAPPERS
+from poise.penalties import PENALTIES
 from poise.recipes import RECIPES, resolve
 from poise.trainer import Trainer, make_fabric
 
@@ -115,3 +120,31 @@ def test_a_warm_up_from_a_recipe_file(tmp_path: Path) -> None:
     built = build(resolve(load("digits"), str(path)), (1, 8, 8), make_fabric("cpu"))
     built.fit(load("digits"), steps=3, batch=16)
     assert (built.updates, built.nimg) == ({"D": 1, "G": 1}, 16)
+
+
+# Assignments for every entry of every table; a few need a word more.
+MORE = {
+    "loss=realness": ["discriminator.outputs=10"],
+    "penalties.feature_matching.weight=1": ["penalties.feature_matching.layers=['1']"],
+}
+EVERYTHING = [
+    *(f"loss={name}" for name in LOSSES),
+    *(f"penalties.{name}.weight=1" for name in PENALTIES),
+    "penalties={p: {class: gradient_norm, weight: 1, to: G}}",
+    *(f"constraints={{{name}: {{to: {player}}}}}" for name in CONSTRAINTS for player in ("D", "G")),
+    *(f"balance={name}" for name in BALANCES),
+    *(f"{player}_optimizer.wrap={name}" for name in WRAPPERS for player in ("d", "g")),
+    *(f"generator.initializer={name}" for name in INITIALIZERS),
+    "g_optimizer.lr={class: constant, value: 1e-3}",
+    "g_optimizer.lr={class: linear, from: 1e-3, to: 0, end: 1}",
+    "d_optimizer.betas=[0, {class: cosine, from: 0.9, to: 0.99, end: 1}]",
+    "penalties={r1: {weight: {class: step, values: [1, 0], at: [0.01]}}}",
+]
+
+
+@pytest.mark.parametrize("assignment", EVERYTHING)
+def test_everything_can_be_set(assignment: str) -> None:
+    small = ["generator.width=8", "discriminator.width=8", "batch=8", *MORE.get(assignment, [])]
+    built = trainer("vanilla", "digits", assignment, *small)
+    built.fit(load("digits"), steps=2, batch=8)
+    assert all(math.isfinite(value) for value in built.read().values())

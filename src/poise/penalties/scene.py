@@ -45,6 +45,7 @@ class Scene:
         kimg: thousands of real images shown so far.
         memory: tensors that penalties keep from one scene to the next, by name; they are saved with the training's
             state.
+        still_generator: whether G's weights stand still, so that no graph is made through them.
 
     Attributes:
         player: whose turn it is, for penalties that look at a player's own weights; D's if nobody sets it.
@@ -62,6 +63,7 @@ class Scene:
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
         kimg: float = 0.0,
         memory: MutableMapping[str, Tensor] | None = None,
+        still_generator: bool = False,
     ) -> None:
         self.discriminator = discriminator
         self.generator = generator
@@ -71,6 +73,7 @@ class Scene:
         self._real = real
         self._z = z
         self._layers = layers
+        self._still_generator = still_generator
         self._fake = self._given_fake = fake
         self._real_view: View | None = None
         self._fake_view: View | None = None
@@ -88,6 +91,7 @@ class Scene:
             autocast=self.autocast,
             kimg=self.kimg,
             memory=self.memory,
+            still_generator=self._still_generator,
         )
         scene.player = self.player
         return scene
@@ -181,6 +185,9 @@ class Scene:
         """
         if self.generator is None:
             raise ConfigError("this penalty needs a generator and latents: it works in a Trainer only")
+        if self._still_generator:
+            with torch.no_grad():
+                return _full(self.generator(z))
         return _full(self.generator(z))
 
     def logits(self, samples: Tensor) -> Tensor:

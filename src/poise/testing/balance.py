@@ -24,7 +24,7 @@ _AHEAD = ("d_real", "d_fake")
 
 
 @seeded()
-def check_balance(make: Callable[[], Balance], *, steps: int = 120, signals: Collection[str] = ()) -> None:
+def check_balance(make: Callable[[], Balance], *, steps: int = 127, signals: Collection[str] = ()) -> None:
     """Check that a balance policy keeps what every policy promises.
 
     - Plans are phases of ``"D"`` and ``"G"``, whether no signals are known yet, those of D, or all; whatever they are.

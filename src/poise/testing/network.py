@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,10 @@ from poise.trainer.checks import warn_of_probabilities
 __all__ = ["check_discriminator", "check_generator"]
 
 _N = 4
+
+# Finite differences: over all weights together so short a step that it hardly ever switches a unit on or off, where
+# gradients jump; and at several points, one of which will do.
+_STEP, _POINTS = 1e-6, 3
 
 
 @seeded()
@@ -107,8 +111,9 @@ def check_discriminator(
 
 def _check(subject: "_Subject", *, double_backward: bool, bf16: bool, idle: Collection[str]) -> None:
     subject.check_weights()
-    subject.check_copies()
+    subject.check_copy()
     subject.check_output()
+    subject.check_seed()
     subject.check_gradients(idle)
     if double_backward:
         subject.check_double_backward()
@@ -142,26 +147,22 @@ class _Subject(ABC):
         return next((weight.device for weight in self.network.parameters()), torch.device("cpu"))
 
     def copy(self, training: bool = True) -> nn.Module:
-        with attempt(
-            f"deepcopy of the {self.name}",
-            "keep nothing in the network that cannot be copied, such as tensors with a graph, files or generators",
-        ):
-            return deepcopy(self.network).train(training)
+        return deepcopy(self.network).train(training)
 
     def inputs(self, n: int = _N, seed: int = 0) -> Tensor:
         with seeded(seed):
             return torch.randn(n, *self.takes).to(self.device)
 
-    def run(self, network: nn.Module, x: Tensor, seed: int = 0) -> tuple[Tensor, ...]:
-        mode = "training" if network.training else "evaluation"
-        with (
-            seeded(seed, self.device),
-            attempt(
-                f"the {self.name} in {mode} mode, given {tuple(x.shape)}",
-                f"it takes (n, {', '.join(map(str, self.takes))}), for any n",
-            ),
-        ):
+    def seeded_outputs(self, network: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+        with seeded(0, self.device):
             return self.outputs(network, x)
+
+    def run(self, network: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+        with attempt(self.what(network.training, x), f"it takes (n, {', '.join(map(str, self.takes))}), for any n"):
+            return self.seeded_outputs(network, x)
+
+    def what(self, training: bool, x: Tensor) -> str:
+        return f"the {self.name} in {'training' if training else 'evaluation'} mode, given {tuple(x.shape)}"
 
     # The promises.
 
@@ -182,30 +183,27 @@ class _Subject(ABC):
                     f"call {self.name}.float()",
                 )
 
-    def check_copies(self) -> None:
-        """Copies have weights of their own, and do the same."""
-        one, other = self.copy(), self.copy()
+    def check_copy(self) -> None:
+        """A copy has weights of its own, so that what follows does not change the network."""
         own = {weight.data_ptr() for weight in self.network.parameters()}
-        if any(weight.data_ptr() in own for weight in one.parameters()):
+        with attempt(
+            f"deepcopy of the {self.name}",
+            "keep nothing in the network that cannot be copied, such as tensors with a graph, files or generators",
+        ):
+            copied = deepcopy(self.network)
+        if any(weight.data_ptr() in own for weight in copied.parameters()):
             raise broken(
                 f"deepcopy of the {self.name}",
                 "weights of its own",
                 "those of the original",
                 "leave out __deepcopy__: the average of a generator is a copy of it",
             )
-        x = self.inputs()
-        if not _is_same(self.run(one, x)[0], self.run(other, x)[0]):
-            raise broken(
-                f"two copies of the {self.name}, given the same from one seed",
-                "the same from both",
-                "two results",
-                "draw random numbers from torch's default generator, so that training can be resumed",
-            )
 
     def check_output(self) -> None:
         for n, training in ((_N, True), (_N, False), (1, False)):
-            output = self.run(self.copy(training), self.inputs(n))[0]
-            what = f"the {self.name} in {'training' if training else 'evaluation'} mode, given {(n, *self.takes)}"
+            x = self.inputs(n)
+            output = self.run(self.copy(training), x)[0]
+            what = self.what(training, x)
             wanted = (n, *self.gives) if self.gives else (n, *output.shape[1:])
             if tuple(output.shape) != wanted:
                 raise broken(
@@ -218,6 +216,16 @@ class _Subject(ABC):
                 raise broken(what, "float32", str(output.dtype).removeprefix("torch."), "leave out casts")
             if not output.isfinite().all():
                 raise broken(what, "finite numbers", "NaN or infinity", "look at how its weights begin")
+
+    def check_seed(self) -> None:
+        x = self.inputs()
+        if not _is_same(self.run(self.copy(), x)[0], self.run(self.copy(), x)[0]):
+            raise broken(
+                f"two copies of the {self.name}, given the same from one seed",
+                "the same from both",
+                "two results",
+                "draw random numbers from torch's default generator, so that training can be resumed",
+            )
 
     def check_gradients(self, idle: Collection[str]) -> None:
         network, x = self.copy(), self.inputs().requires_grad_()
@@ -243,25 +251,74 @@ class _Subject(ABC):
             raise broken(f"the gradient by {what}", "finite numbers", seen, change)
 
     def mixed(self, outputs: Sequence[Tensor]) -> Tensor:
-        """One number that depends on all outputs in a way of its own on each."""
+        """One number that depends on all outputs, on each entry in a way of its own; in float32 at least."""
         with seeded(1, self.device):
-            parts = [(it.float() * torch.randn_like(it, dtype=torch.float32)).sum() for it in outputs]
-        return torch.stack(parts).sum()
+            factors = [torch.randn(it.shape, device=it.device) for it in outputs]
+        return torch.stack([(it * factor).sum() for it, factor in zip(outputs, factors, strict=True)]).sum()
+
+    def level(self, network: nn.Module, x: Tensor) -> Tensor:
+        """One number of what the network makes of ``x``."""
+        return self.mixed(self.seeded_outputs(network, x)[:1])
+
+    def slope(self, network: nn.Module, x: Tensor) -> Tensor:
+        """The square of that number's gradient by ``x``, as penalties have it."""
+        x = x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self.level(network, x), x, create_graph=True)
+        return slope.square().sum()
 
     def check_double_backward(self) -> None:
-        network, x = self.copy(), self.inputs().requires_grad_()
-        outputs = self.run(network, x)
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
         what = f"the gradient of a gradient of the {self.name}"
         advice = (
             "use operations that can be differentiated twice; where no penalty is on this network's gradients, give "
             "double_backward=False"
         )
+        network = self.copy()
         with attempt(what, advice):
-            (slope,) = torch.autograd.grad(self.mixed(outputs[:1]), x, create_graph=True)
-            found = torch.autograd.grad(slope.square().sum(), weights, allow_unused=True)
-        if not all(gradient.isfinite().all() for gradient in found if gradient is not None):
+            # By all that it depends on: by the weights alone, what refuses to be differentiated would be passed over.
+            torch.autograd.backward(self.slope(network, self.inputs()))
+        if not all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None):
             raise broken(what, "finite numbers", "NaN or infinity", advice)
+        if not self.has_right_slopes():
+            raise broken(what, "that of finite differences", "another", advice)
+
+    def has_right_slopes(self) -> bool:
+        """Whether finite differences, in float64, bear out the gradient of a gradient, as far as they can tell.
+
+        They cannot where they do not even bear out the gradient itself: something is held constant, or in float32. It
+        is in evaluation mode, because in training a spectral norm's vectors follow the weights, and count as constants.
+        """
+        for seed in range(_POINTS):
+            x = self.inputs(seed=seed).double()
+            try:
+                first, second = self.derivatives(self.level, x), self.derivatives(self.slope, x)
+            except Exception:  # Whatever this network cannot do in float64, nobody asks of it.
+                return True
+            if _agree(*second, share=1e-2) or not _agree(*first, share=1e-4):
+                return True
+        return False
+
+    def derivatives(self, of: Callable[[nn.Module, Tensor], Tensor], x: Tensor) -> tuple[float, float, float]:
+        """The derivative of a number by the weights in some direction: its own and by differences; and the number."""
+        network = self.copy(training=False).double()
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        with seeded(8, self.device):
+            drawn = [torch.randn_like(weight) for weight in weights]
+        length = torch.stack([way.norm() for way in drawn]).norm()
+        direction = [way / length for way in drawn]
+
+        def moved(distance: float) -> Tensor:
+            there = deepcopy(network)
+            trained = [weight for weight in there.parameters() if weight.requires_grad]
+            with torch.no_grad():
+                for weight, way in zip(trained, direction, strict=True):
+                    weight.add_(distance * way)
+            return of(there, x)
+
+        difference = (moved(_STEP) - moved(-_STEP)).item() / (2 * _STEP)
+        at = of(network, x)
+        gradients = torch.autograd.grad(at, weights, allow_unused=True)
+        pairs = [(gradient, way) for gradient, way in zip(gradients, direction, strict=True) if gradient is not None]
+        return sum((gradient * way).sum().item() for gradient, way in pairs), difference, at.item()
 
     def check_bf16(self) -> None:
         network, x = self.copy(), self.inputs()
@@ -347,6 +404,11 @@ class _Discriminator(_Subject):
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:
-    """Equal but for the last digits, which some kernels leave to chance."""
+    """Finite and equal, but for the last digits, which some kernels leave to chance."""
     scale = max(one.abs().max().item(), other.abs().max().item())
     return one.shape == other.shape and (one - other).abs().max().item() <= 1e-5 * scale
+
+
+def _agree(one: float, other: float, value: float, share: float) -> bool:
+    """Whether two derivatives of a value are the same, but for a share of them and what rounding does to a value."""
+    return abs(one - other) <= share * max(abs(one), abs(other)) + 1e-7 * abs(value)

@@ -1,6 +1,7 @@
 """The contract of optimizers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 from poise.testing.surroundings import seeded
 from poise.testing.verdict import attempt, broken
 from poise.trainer import OptimizerFactory, pack, unpack
+from poise.trainer.player import Player
 
 __all__ = ["check_optimizer"]
 
@@ -26,7 +28,8 @@ def check_optimizer(
     - ``step()`` works without a closure, and where some weights have no gradient.
     - The same gradients take the same weights the same way, whatever other optimizers there are.
     - Its state can be saved without pickle: nested dicts and lists of tensors and JSON values.
-    - Saved after any step and loaded into a new one of the same weights, it goes on bit for bit as if it had not been.
+    - Saved after any step and loaded into a new one of the same weights, as the trainer does, it goes on bit for bit as
+      if it had not been. What the parameter groups hold are settings to the trainer: those of the new one are kept.
 
     Args:
         make: gives the optimizer of an iterable of weights, such as ``partial(torch.optim.Adam, lr=1e-4)``.
@@ -36,34 +39,29 @@ def check_optimizer(
     Raises:
         AssertionError: saying what was expected, what was seen and what to change.
     """
-    weights = _weights(shapes)
-    optimizer = _made(make, weights)
+    player = _player(make, _weights(shapes))
     states = []
-    straight = [_copied(weights)]
+    straight = [_copied(player)]
     for step in range(steps):
-        states.append(_saved(optimizer, step))
-        _step(optimizer, weights, step)
-        straight.append(_copied(weights))
+        states.append(_saved(player, step))
+        _step(player, step)
+        straight.append(_copied(player))
     if all(map(torch.equal, straight[0], straight[-1])):
         raise broken(f"{steps} steps", "weights that move", "that they stay", "change weights in place in step()")
-    other = _weights(shapes)
-    _go_on(_made(make, other), other, 0, straight, "a second optimizer of weights that begin alike", _ALONE)
+    second = _player(make, _weights(shapes))
+    _go_on(second, 0, straight, "a second optimizer of weights that begin alike", _ALONE)
     for step, state in enumerate(states):
-        again = _weights(shapes)
-        with torch.no_grad():
-            for weight, value in zip(again, straight[step], strict=True):
-                weight.copy_(value)
-        resumed = _made(make, again)
+        resumed = _player(make, [nn.Parameter(weight.clone()) for weight in straight[step]])
         what = f"a new optimizer, into which the state after {step} steps was loaded"
         with attempt(what, "take back in load_state_dict() what state_dict() gave"):
             resumed.load_state_dict(unpack(state))
-        _go_on(resumed, again, step, straight, what, _RESUMED)
+        _go_on(resumed, step, straight, what, _RESUMED)
 
 
 _ALONE = "keep what is remembered in the optimizer's state, not in the class or module, and draw no random numbers"
 _RESUMED = (
-    "keep all that a step depends on in self.state[weight] or in the parameter groups, which torch.optim.Optimizer "
-    "saves; or override state_dict() and load_state_dict()"
+    "keep all that changes from step to step in self.state[weight], which torch.optim.Optimizer saves, and not in "
+    "attributes or parameter groups; or override state_dict() and load_state_dict()"
 )
 
 
@@ -74,15 +72,16 @@ def _weights(shapes: Sequence[Sequence[int]]) -> list[nn.Parameter]:
     return [nn.Parameter(it.to(memory_format=torch.channels_last) if it.ndim == 4 else it) for it in tensors]
 
 
-def _copied(weights: Sequence[Tensor]) -> list[Tensor]:
-    return [weight.detach().clone() for weight in weights]
+def _copied(player: Player) -> list[Tensor]:
+    return [weight.detach().clone() for weight in player.weights]
 
 
-def _made(make: OptimizerFactory, weights: Sequence[nn.Parameter]) -> Optimizer:
+def _player(make: OptimizerFactory, weights: Sequence[nn.Parameter]) -> Player:
+    """A player with these weights and an optimizer of them."""
     with attempt(
         "make(weights)", "give a function of an iterable of weights, such as partial(torch.optim.Adam, lr=1e-4)"
     ):
-        optimizer = make(iter(weights))
+        optimizer: Any = make(iter(weights))
     if not isinstance(optimizer, Optimizer):
         raise broken(
             "make(weights)",
@@ -98,41 +97,34 @@ def _made(make: OptimizerFactory, weights: Sequence[nn.Parameter]) -> Optimizer:
             f"{len(own)} weights",
             "hand all of them to torch.optim.Optimizer.__init__",
         )
-    return optimizer
+    return Player("G", nn.ParameterList(weights), lambda _: optimizer)
 
 
-def _step(optimizer: Optimizer, weights: Sequence[Tensor], step: int) -> None:
+def _step(player: Player, step: int) -> None:
     """One step, along gradients that are functions of the weights and the step alone."""
-    optimizer.zero_grad()
-    for place, weight in enumerate(weights):
+    player.optimizer.zero_grad()
+    for place, weight in enumerate(player.weights):
         if place != 1 or step % 3:  # one weight has a gradient at times
             weight.grad = torch.cos(3 * weight.detach() + step) + 0.1 * weight.detach()
     with attempt(f"step number {step}", "take gradients as they are on the weights, without a closure, and skip None"):
-        optimizer.step()
-    if not all(weight.isfinite().all() for weight in weights):
+        player.optimizer.step()
+    if not all(weight.isfinite().all() for weight in player.weights):
         raise broken(f"step number {step}", "finite weights", "NaN or infinity", "look at divisions by small numbers")
 
 
-def _saved(optimizer: Optimizer, step: int) -> bytes:
+def _saved(player: Player, step: int) -> bytes:
     with attempt(
         f"the state after {step} steps, as the bytes of a safetensors file",
         "give nested dicts and lists of tensors and JSON values from state_dict()",
     ):
-        return pack(optimizer.state_dict())
+        return pack(player.state_dict())
 
 
-def _go_on(
-    optimizer: Optimizer,
-    weights: Sequence[Tensor],
-    first: int,
-    straight: Sequence[Sequence[Tensor]],
-    what: str,
-    change: str,
-) -> None:
+def _go_on(player: Player, first: int, straight: Sequence[Sequence[Tensor]], what: str, change: str) -> None:
     """Make the steps from ``first`` on, and compare each with the one that was made straight."""
     for step in range(first, len(straight) - 1):
-        _step(optimizer, weights, step)
-        for place, (seen, expected) in enumerate(zip(weights, straight[step + 1], strict=True)):
+        _step(player, step)
+        for place, (seen, expected) in enumerate(zip(player.weights, straight[step + 1], strict=True)):
             if not torch.equal(seen, expected):
                 raise broken(
                     what,

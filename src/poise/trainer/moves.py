@@ -20,9 +20,6 @@ Phase = tuple[str, ...]
 ON_NEW_SAMPLES = frozenset({"D", "W"})
 """The roles that move on real samples of their own."""
 
-# Whose weights stand still, and so need no gradients, while a player moves alone.
-_OPPONENT: Mapping[str, Role] = {"D": "G", "G": "D"}
-
 
 class Move(NamedTuple):
     """What a role does: the player whose gradients are taken, of what, and what then becomes of them."""
@@ -78,9 +75,8 @@ class Moves:
         return self._rounds[phase]
 
     def only(self, phase: Phase) -> AbstractContextManager[None]:
-        """A context in which the opponent of a player that moves alone is frozen."""
-        opponent = _OPPONENT.get(phase[0]) if len(phase) == 1 else None
-        return self._players[opponent].frozen() if opponent else nullcontext()
+        """A context in which D is frozen where G moves alone; where D does, the scene makes no graph through G."""
+        return self._players["D"].frozen() if phase == ("G",) else nullcontext()
 
     def end_warmup(self, steps: int) -> None:
         """Forget the warm-up when it is over after ``steps`` steps in all."""

@@ -179,7 +179,7 @@ class Trainer:
         for phase in self._plan(batches):
             self._take(phase, batches)
             with self._randomness.stretch(_PLAY, self._phases), self._moves.only(phase):
-                scene = self._ahead or self._dealt()
+                scene = self._ahead or self._dealt(phase)
                 alone = len(phase) == 1 and self._ahead is None
                 for turn, moves in enumerate(self._moves.rounds(phase)):
                     scene = scene.again() if turn else scene
@@ -216,7 +216,7 @@ class Trainer:
             logits), ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
         """
         self._real = self._taken(real)
-        return self._move("D", self._scene(self._real, z.to(self.device)))
+        return self._move("D", self._real, z)
 
     def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Update the generator once. See :meth:`end_step`.
@@ -230,11 +230,11 @@ class Trainer:
             ``g_loss`` (adversarial), each penalty of the generator as ``<name>_loss``, ``g_loss_total``, ``d_fake_g``
             (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
         """
-        return self._move("G", self._scene(self._real if real is None else real.to(self.device), z.to(self.device)))
+        return self._move("G", self._real if real is None else real.to(self.device), z)
 
-    def _move(self, role: Role, scene: Scene) -> dict[str, Tensor]:
+    def _move(self, role: Role, real: Tensor | None, z: Tensor) -> dict[str, Tensor]:
         self._progress()
-        move = self._moves[role]
+        move, scene = self._moves[role], self._scene(real, z.to(self.device), (role,))
         for _ in range(move.player.evaluations):
             with self._moves.only((role,)):
                 numbers = self._gradients(move, scene)
@@ -279,9 +279,10 @@ class Trainer:
                 ) from None
             self._draws += 1
 
-    def _dealt(self) -> Scene:
-        """The real batch with new latents."""
-        return self._scene(self._real, torch.randn(self._batch, self._require_z_dim(), device=self.device))
+    def _dealt(self, phase: Phase = ()) -> Scene:
+        """The real batch with new latents, for a phase if it is known."""
+        z = torch.randn(self._batch, self._require_z_dim(), device=self.device)
+        return self._scene(self._real, z, phase)
 
     def _taken(self, real: Tensor | Sequence[Tensor]) -> Tensor:
         real = real if isinstance(real, Tensor) else real[0]
@@ -294,7 +295,7 @@ class Trainer:
             self.nimg += self._unseen * self.fabric.world_size
             self._unseen = 0
 
-    def _scene(self, real: Tensor | None, z: Tensor) -> Scene:
+    def _scene(self, real: Tensor | None, z: Tensor, phase: Phase) -> Scene:
         return Scene(
             self.discriminator,
             real=real,
@@ -304,6 +305,7 @@ class Trainer:
             autocast=self.fabric.autocast,
             kimg=self.nimg / 1000,
             memory=self._memory,
+            still_generator=phase == ("D",),
         )
 
     def _gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Numbers:
