@@ -1,5 +1,10 @@
 """What several test modules use."""
 
+import os
+
+# Networks in tests are small: threads would only wait for each other. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import sys
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Contract checks: they pass on all that poise has, and each promise fails in its own words where a part breaks it."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,8 +23,7 @@ from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
 from poise.errors import ConfigError
 from poise.hooks import Evaluate, Log, Samples, Save, Stops
-from poise.losses import LOSSES, AdversarialLoss
-from poise.losses.loss import per_sample
+from poise.losses import LOSSES, AdversarialLoss, per_sample
 from poise.models import PRESETS
 from poise.optimizers import WRAPPERS, Lookahead, Wrapper
 from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, feature_matching, lecam, wgan_gp
@@ -94,20 +94,20 @@ HALF_CONSTANT = of(per_sample(lambda a, b: softplus(-a) * torch.sigmoid(-a).deta
 
 BROKEN_LOSSES: dict[str, tuple[Any, str]] = {
     "a function": (losses.hinge, "check_loss: expected an AdversarialLoss; saw a function: give one, such as"),
-    "raises": (of(d=lambda a: a), r"loss.d of logits \(4, 1\): expected no error; saw TypeError .*takes \(real_logits"),
+    "raises": (of(d=lambda a: a), r"loss.d of logits \(5, 1\): expected no error; saw TypeError .*takes \(real_logits"),
     "no tensor": (of(d=lambda a, b: 0.5), "expected a tensor; saw a float: return the values of the samples"),
     "the batch's mean": (
         of(d=per_sample(lambda a, b: (b - a).mean())),
-        r"loss.d of logits \(4, 1\): expected values of shape \(4,\), one a sample; saw shape \(\): average within each",
+        r"loss.d of logits \(5, 1\): expected values of shape \(5,\), one a sample; saw shape \(\): average",
     ),
-    "columns": (of(g=lambda a, b: softplus(-b)), r"loss.g of logits \(4, 1\): .* saw shape \(4, 1\): average within"),
+    "columns": (of(g=lambda a, b: softplus(-b)), r"loss.g of logits \(5, 1\): .* saw shape \(5, 1\): average within"),
     "by dimensions": (
         of(g=per_sample(lambda a, b: b.ndim * softplus(-b))),
-        r"loss.g of the same logits as \(4, 1\) and as \(4,\): expected the same values; saw \[.*flatten all but the",
+        r"loss.g of the same logits as \(5, 1\) and as \(5,\): expected the same values; saw \[.*flatten all but the",
     ),
     "broadcasts": (
         of(d=lambda a, b: (softplus(-a) + softplus(b)).flatten()),
-        r"loss.d of real logits \(4, 1\) and fake logits \(4,\): expected a refusal, because .* of shape \(16,\): compare",
+        r"loss.d of real logits \(5, 1\) and fake logits \(5,\): expected a refusal, because .* shape \(25,\): compare",
     ),
     "broadcasts batches": (
         of(d=lambda a, b: LOSSES["vanilla"].d(a, b.expand_as(a) if len(b) == 1 else b)),
@@ -115,7 +115,7 @@ BROKEN_LOSSES: dict[str, tuple[Any, str]] = {
     ),
     "broadcasts for G": (
         of(g=lambda a, b: softplus(a - b).flatten(), g_uses_real=True),
-        r"loss.g of real logits \(4, 1\) and fake logits \(4,\): expected a refusal",
+        r"loss.g of real logits \(5, 1\) and fake logits \(5,\): expected a refusal",
     ),
     "overflows": (
         of(d=per_sample(lambda a, b: -torch.log(torch.sigmoid(a)) - torch.log(1 - torch.sigmoid(b)))),
@@ -136,7 +136,7 @@ BROKEN_LOSSES: dict[str, tuple[Any, str]] = {
     "uses no reals": (of(g_uses_real=True), "with g_uses_real=True: expected other values; saw the same: leave g_uses"),
     "sides exchanged": (
         of(d=lambda a, b: LOSSES["hinge"].d(b, a)),
-        "descent along loss.d: expected the .* reals raised above .* saw that it lowers reals and raises fakes: a higher",
+        "descent along loss.d: expected the .* reals raised above .* saw that it lowers reals and raises fakes: a ",
     ),
     "two targets alike": (of(d=per_sample(lambda a, b: softplus(-a) + softplus(-b))), "saw that it raises fakes: a hi"),
     "indifferent": (of(d=per_sample(lambda a, b: 0 * (a + b))), "saw that it moves neither side"),
@@ -172,7 +172,7 @@ def test_the_outputs_are_those_of_the_loss() -> None:
     flat_only = of(
         d=lambda a, b: (softplus(-a) + softplus(b)).squeeze(1) if a.ndim == 2 else softplus(-a) + softplus(b)
     )
-    with refused(r"loss.d of logits \(4, 1, 3, 3\): expected values of shape \(4,\)"):
+    with refused(r"loss.d of logits \(5, 1, 3, 3\): expected values of shape \(5,\)"):
         check_loss(flat_only, (1, 3, 3))
 
 
@@ -252,33 +252,33 @@ BROKEN_PENALTIES: dict[str, tuple[Any, str]] = {
     "a text": ("r1", "check_penalty: expected a function of a scene; saw a str"),
     "a list": (
         on_reals(lambda g: g.tolist()),
-        r"samples \(4, 2\) with logits \(4, 1\): expected a tensor \(4,\).*a list",
+        r"samples \(5, 2\) with logits \(5, 1\): expected a tensor \(5,\).*a list",
     ),
-    "one for each entry": (on_reals(lambda g: g.square()), r"saw shape \(4, 2\): sum over each sample's entries"),
+    "one for each entry": (on_reals(lambda g: g.square()), r"saw shape \(5, 2\): sum over each sample's entries"),
     "vectors only": (
-        lambda scene: scene.critic(scene.real).square().flatten(1).mean(1) + scene.fake.square().sum(1),
-        r"samples \(4, 1, 4, 4\) with logits \(4, 1\): expected a tensor \(4,\).* saw shape \(4, 4, 4\)",
+        lambda scene: scene.real_logits.square().mean() + scene.fake.square().sum(1),
+        r"samples \(5, 1, 4, 4\) with logits \(5, 1\): expected a tensor \(5,\).* saw shape \(5, 4, 4\)",
     ),
     "no patches": (
         lambda scene: scene.real_logits.square().squeeze(1),
-        r"samples \(4, 1, 4, 4\) with logits \(4, 1, 2, 2\): expected a tensor \(4,\).* saw shape \(4, 2, 2\)",
+        r"samples \(5, 1, 4, 4\) with logits \(5, 1, 2, 2\): expected a tensor \(5,\).* saw shape \(5, 2, 2\)",
     ),
     "takes D's output for logits": (
         lambda scene: scene.discriminator(scene.real).square().mean(),
-        r"expected no error; saw AttributeError \('tuple' .*: a penalty takes a scene, and D's logits from its critic\(\)",
+        r"expected no error; saw AttributeError \('tuple' .*: a penalty takes a scene, and D's logits from",
     ),
     "root at 0": (
         on_reals(lambda g: (g.square().sum(1).sqrt() - 1).square()),
-        "with logits .*, which are constant: expected finite gradients; saw NaN or infinity: use torch.linalg.vector_norm",
+        "with logits .*, which are constant: expected finite gradients; saw NaN or infinity: use torch.linalg",
     ),
     "logarithm of 0": (on_reals(lambda g: g.square().sum(1).log()), "which are constant: expected finite values"),
     "without a graph": (
         without_a_graph,
-        r"samples \(2,\) in 3 scenes: expected gradients by weights of the discriminator, .* saw none, or zeros: leave out",
+        r"samples \(2,\) in 3 scenes: expected gradients by weights of the discriminator, .* saw none, or zeros: leave",
     ),
     "held constant": (
         weighed_by_a_constant,
-        r"the derivatives of the penalty of samples \(4, 2\) .*: expected those of finite differences; saw Gradcheck.*=False",
+        r"the derivatives of the penalty of samples \(5, 2\) .*: expected those of finite differences; saw G.*=False",
     ),
     "once only": (
         once_only,
@@ -391,7 +391,7 @@ BROKEN_BALANCES: dict[str, tuple[Callable[[], Any], str]] = {
     "no phases": (planning(lambda *_: 5), "saw 5"),
     "a signal that is missing": (
         planning(lambda self, step, signals: (("D",),) if signals["d_loss"] > 0 else (("G",),)),
-        r"plan\(0, signals\) with the signals none: expected no error; saw KeyError \('d_loss'\): .* signals.get\(name\)",
+        r"plan\(0, signals\) with the signals none: expected no error; saw KeyError \('d_loss'\): .* signals.get",
     ),
     "a signal of the other player": (
         planning(lambda self, step, signals: (("D",),) if step == 0 or signals["g_loss"] > 0 else (("G",),)),
@@ -411,7 +411,7 @@ BROKEN_BALANCES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "tensors": (
         planning(Own.plan, state_dict=lambda self: {"mean": [torch.zeros(2)]}),
-        r"state\['mean'\]\[0\] of state_dict\(\) after 0 steps: expected JSON values: .* saw a Tensor, tensor\(\[0., 0.\]\)",
+        r"state\['mean'\]\[0\] of state_dict\(\) after 0 steps: expected JSON values: .* saw a Tensor, tensor",
     ),
     "numpy": (planning(Own.plan, state_dict=lambda self: {"n": np.int64(3)}), r"state\['n'\] of .* saw a int64"),
     "tuples": (
@@ -424,12 +424,12 @@ BROKEN_BALANCES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "its own list": (
         planning(appending, state_dict=lambda self: {"list": self.list}),
-        r"the state that was given before step 0: expected that it stays as it was; .*: return copies of lists and dicts",
+        r"the state that was given before step 0: expected that it stays as it was; .*: return copies of lists",
     ),
     "the class's state": (
         Shared,
-        "a second policy, after another one has been at work: expected that it does the same from the beginning; saw the "
-        "plan .* in step 0: keep state in attributes that __init__ sets",
+        "a second policy, after another one has been at work: expected that it does the same from the beginning; saw "
+        "the plan .* in step 0: keep state in attributes that __init__ sets",
     ),
     "one for all": (
         lambda: ONE_FOR_ALL,
@@ -441,8 +441,8 @@ BROKEN_BALANCES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "forgets": (
         planning(counting),
-        r"step 1 of a new policy, into which the state {} was loaded: expected what the policy did that it was saved from; "
-        r"saw the plan \(.*: give everything that plan\(\) changes in state_dict\(\)",
+        r"step 1 of a new policy, into which the state {} was loaded: expected what the policy did that it was saved "
+        r"from; saw the plan \(.*: give everything that plan\(\) changes in state_dict\(\)",
     ),
     "forgets to load": (
         planning(counting, state_dict=lambda self: {"count": self.count}, load_state_dict=lambda self, state: None),
@@ -617,11 +617,11 @@ BROKEN_GENERATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "other latents": (
         lambda: Layers(inputs=7),
-        r"the generator in training mode, given \(4, 3\): expected no error; saw RuntimeError .*: it takes \(n, 3\), for",
+        r"the generator in training mode, given \(5, 3\): expected no error; saw RuntimeError .*: it takes \(n, 3\)",
     ),
     "other samples": (
-        lambda: Layers(outputs=5),
-        r"given \(4, 3\): expected shape \(4, 2\); saw shape \(4, 5\): keep the",
+        lambda: Layers(outputs=6),
+        r"given \(5, 3\): expected shape \(5, 2\); saw shape \(5, 6\): keep the",
     ),
     "more than samples": (
         doing(lambda self, x: (plain(self, x), x)),
@@ -655,7 +655,7 @@ BROKEN_GENERATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "differentiable once": (
         doing(squared_once),
-        "the gradient of a gradient of the generator: expected no error; saw RuntimeError .*: .* give double_backward=False",
+        "the gradient of a gradient of the generator: expected no error; saw RuntimeError .* double_backward=False",
     ),
     "differentiable twice by name": (
         doing(squared_silently),
@@ -667,8 +667,8 @@ BROKEN_GENERATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "state that is not saved": (
         doing(averaging),
-        "a copy of the generator, into which the state of a trained one was loaded: expected the same outputs; saw others "
-        r"in evaluation mode, by up to .*: keep state in parameters and buffers \(register_buffer\)",
+        "a copy of the generator, into which the state of a trained one was loaded: expected the same outputs; saw "
+        r"others in evaluation mode, by up to .*: keep state in parameters and buffers \(register_buffer\)",
     ),
     "state that cannot be saved": (
         doing(plain, get_extra_state=lambda self: {1, 2}, set_extra_state=lambda self, state: None),
@@ -676,8 +676,8 @@ BROKEN_GENERATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "mixes samples": (
         doing(lambda self, x: plain(self, x - x.mean(0))),
-        "the generator in evaluation mode, where the other samples .*: expected that a sample's output stays; saw a change "
-        "by .*: do nothing over the first dimension; if it is meant so, give independent=False",
+        "the generator in evaluation mode, where the other samples .*: expected that a sample's output stays; saw a "
+        "change by .*: do nothing over the first dimension; if it is meant so, give independent=False",
     ),
 }
 
@@ -713,11 +713,11 @@ BROKEN_DISCRIMINATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "the batch's mean": (
         doing(lambda self, x: plain(self, x).mean()),
-        r"the discriminator in training mode, given \(4, 3\): expected logits \(4,\) or \(4, ...\); saw shape \(\): keep",
+        r"the discriminator in training mode, given \(5, 3\): expected logits \(5,\) or \(5, ...\); saw shape \(\)",
     ),
     "no logits": (
         doing(lambda self, x: {"features": plain(self, x)}),
-        r"given \(4, 3\): expected no error; saw ConfigError \(the discriminator returned dict without a tensor of logits",
+        r"given \(5, 3\): expected no error; saw ConfigError \(the discriminator returned dict without a tensor of",
     ),
     "features with weights of their own": (
         doing(lambda self, x: (self.one(x), self.two.weight.detach())),
@@ -884,8 +884,8 @@ BROKEN_OPTIMIZERS: dict[str, tuple[Any, str]] = {
     ),
     "a count of its own": (
         Decaying,
-        "a new optimizer, into which the state after 1 steps was loaded: expected the same weights, bit for bit, .*; saw "
-        "weight 0 differ after step 1 by .*: keep all that changes from step to step in self.state",
+        "a new optimizer, into which the state after 1 steps was loaded: expected the same weights, bit for bit, .* "
+        "saw weight 0 differ after step 1 by .*: keep all that changes from step to step in self.state",
     ),
     "a count among the settings": (
         partial(Grouped, number=0),
@@ -897,7 +897,7 @@ BROKEN_OPTIMIZERS: dict[str, tuple[Any, str]] = {
     ),
     "a count of all": (
         Counted,
-        "a second optimizer of weights that begin alike: expected the same weights, .* differ after step 0 by .*: keep what",
+        "a second optimizer of weights that begin alike: expected the same weights, .* differ after step 0 by .*: keep",
     ),
     "draws": (
         making(rate=lambda self: 0.1 * random()),
@@ -905,7 +905,7 @@ BROKEN_OPTIMIZERS: dict[str, tuple[Any, str]] = {
     ),
     "refuses its own state": (
         making(load_state_dict=lambda self, state: int("x")),
-        "into which the state after 0 steps was loaded: expected no error; saw ValueError .*: take back in load_state_dict",
+        "into which the state after 0 steps was loaded: expected no error; saw ValueError .*: take back in load",
     ),
 }
 
@@ -1113,7 +1113,7 @@ BROKEN_TRAININGS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "a network that forgets": (
         lambda: {"generator": doing(averaging)(inputs=4)},
-        "goes on from the state after step 1: .* saw a difference in generator.one.weight: .* in parameters and buffers",
+        "goes on from the state after step 1: .* saw a difference in generator.one.weight: .* parameters and buffers",
     ),
     "a penalty that draws elsewhere": (
         lambda: {"penalties": {"own": Weighted(drawn_elsewhere, 1.0)}},
@@ -1188,18 +1188,11 @@ def test_the_caller_s_randomness_and_gradients_are_left_alone(name: str, context
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_needs_no_pytest_and_no_assert_statement() -> None:
-    code = """
-import sys
-from poise.losses import hinge
-from poise.testing import check_loss
-assert False, "taken out by -O"
-check_loss(hinge())
-try:
-    check_loss(hinge)
-except AssertionError:
-    sys.exit("pytest" in sys.modules or "hypothesis" in sys.modules)
-sys.exit("nothing was said")
-"""
-    done = subprocess.run([sys.executable, "-O", "-c", code], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_needs_no_pytest() -> None:
+    code = "import sys, poise.testing; sys.exit(bool({'pytest', 'hypothesis'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_promise_is_checked_by_a_statement_that_python_can_leave_out() -> None:
+    for path in Path(testing.__file__).parent.glob("*.py"):
+        assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)], path.name

@@ -678,3 +678,29 @@ def test_golden_curve() -> None:
         curve.append({name: float(numbers[name]) for name in ("d_loss", "g_loss", "r1_loss", "r2_loss")})
     for step, (now, then) in enumerate(zip(curve, json.loads(GOLDEN.read_text()), strict=True)):
         assert now == pytest.approx(then, rel=1e-3, abs=1e-5), f"step {step}"
+
+
+def test_what_an_optimizer_keeps_in_its_groups_survives_a_resume() -> None:
+    """Some optimizers count in their groups; only what the constructor was told is taken from now."""
+
+    class Fading(torch.optim.SGD):
+        def __init__(self, weights: Any, lr: float) -> None:
+            super().__init__(weights, lr)
+            self.param_groups[0]["count"] = 0
+
+        def step(self, closure: Any = None) -> Any:
+            group = self.param_groups[0]
+            group["count"] += 1
+            lr, group["lr"] = group["lr"], group["lr"] / group["count"]
+            super().step(closure)
+            group["lr"] = lr
+
+    def build() -> Trainer:
+        return make(g_optimizer=partial(Fading, lr=0.1), d_optimizer=partial(Fading, lr=0.1))
+
+    straight, first, second = build(), build(), build()
+    straight.fit(points(), steps=6, batch=32)
+    first.fit(points(), steps=3, batch=32)
+    second.load_state_dict(unpack(pack(first.state_dict())))
+    second.fit(points(), steps=6, batch=32)
+    assert_same(weights(second), weights(straight))

@@ -16,7 +16,7 @@ __all__ = ["check_loss"]
 Player = Literal["d", "g"]
 _PLAYERS: tuple[Player, ...] = ("d", "g")
 
-_N = 4
+_N = 5
 _EXTREME = 50.0
 
 
@@ -103,8 +103,7 @@ class _Subject:
                 what,
                 f"values of shape {tuple(real.shape[:1])}, one a sample",
                 f"shape {tuple(values.shape)}",
-                "average within each sample and not over them, which the caller does; "
-                "poise.losses.loss.per_sample does so",
+                "average within each sample, as poise.losses.per_sample does, and not over them, as the caller does",
             )
         return values
 
@@ -135,7 +134,7 @@ class _Subject:
             )
 
     def check_refusals(self) -> None:
-        """Of a pair that broadcasting would take, and of batches of two sizes."""
+        """Shapes that broadcasting would take in silence: a column and a vector, and batches of two sizes."""
         for player in _PLAYERS[: 2 if self.loss.g_uses_real else 1]:
             of = self.loss.d if player == "d" else self.loss.g
             column, single = torch.zeros(_N, *self.shape), torch.zeros(1, *self.shape)
@@ -148,7 +147,7 @@ class _Subject:
                     f"loss.{player} of real logits {tuple(real.shape)} and fake logits {tuple(fake.shape)}",
                     "a refusal, because shapes that differ broadcast in silence",
                     f"values of shape {tuple(values.shape)}",
-                    "compare the shapes and raise a ShapeError; poise.losses.loss.per_sample does so",
+                    "compare the shapes and raise a ShapeError; poise.losses.per_sample does so",
                 )
 
     def check_extremes(self, player: Player) -> None:

@@ -18,7 +18,7 @@ from poise.trainer.checks import warn_of_probabilities
 
 __all__ = ["check_discriminator", "check_generator"]
 
-_N = 4
+_N = 5
 
 # Finite differences: over all weights together so short a step that it hardly ever switches a unit on or off, where
 # gradients jump; and at several points, one of which will do.

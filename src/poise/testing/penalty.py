@@ -15,10 +15,11 @@ from poise.testing.verdict import attempt, broken
 
 __all__ = ["check_penalty"]
 
-_N, _Z_DIM = 4, 3
+# No other dimension of what a scene holds is as large as the batch, so that none is taken for it.
+_N, _Z_DIM = 5, 3
 _NAMES = {"D": "discriminator", "G": "generator"}
 
-# Factors of D's logits: penalties may look at steep critics only, or at such as judge reals better.
+# Factors of D's logits: some penalties look at steep critics only, or at such as judge reals better.
 _STEEPNESS = (1.0, 20.0, -20.0)
 
 
@@ -130,7 +131,7 @@ class _Subject:
         return game.discriminator if self.role == "D" else game.generator
 
     def check_game(self, game: _Game) -> bool:
-        """Whether the player's weights have a gradient."""
+        """Check a game, and say whether the player's weights have a gradient there."""
         memory: dict[str, Tensor] = {}
         value, gradients = self.evaluate(game, memory)
         again, gradients_again = self.evaluate(game, {})

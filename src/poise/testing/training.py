@@ -38,8 +38,8 @@ def check_trains(
     """Check that a combination of parts trains, and that its training can be interrupted anywhere.
 
     Trainers with copies of these parts train on random samples. The networks, where none are given, are tiny; one of
-    them keeps running statistics and the other draws random numbers. On one device these are bit for bit the same, in
-    weights, averages, optimizers, policy, memory and numbers:
+    them keeps running statistics and the other draws random numbers. These end bit for bit the same, in weights,
+    averages, optimizers, policy, memory and numbers:
 
     - one call of ``fit``;
     - a loop over ``step``;
@@ -54,7 +54,7 @@ def check_trains(
         steps: how many to train; more than those of a warm-up or of a policy's pretraining.
         batch: samples a batch.
         options: those of :class:`~poise.trainer.Trainer`: ``loss``, ``penalties``, ``balance``, ``g_optimizer`` and so
-            on. On the CPU if no ``fabric`` is given.
+            on. If no ``fabric`` is given, on the CPU, where the same operations always have the same results.
 
     Raises:
         AssertionError: saying what was expected, what was seen and what to change.

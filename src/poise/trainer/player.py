@@ -1,5 +1,6 @@
 """A player of the game: a network, its trainable weights and its optimizer."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from poise.balance import Combine
 from poise.constraints import Constrained
 from poise.errors import ConfigError
-from poise.optimizers import match_memory_format
+from poise.optimizers import Wrapper, match_memory_format
 from poise.schedules import Scheduled
 from poise.trainer.gather import GATHERINGS, Average
 
@@ -64,7 +65,7 @@ class Player:
         self.optimizer = make_optimizer(self.weights)
         self.evaluations: int = getattr(self.optimizer, "evaluations", 1)
         self._schedule = make_optimizer if isinstance(make_optimizer, Scheduled) else None
-        self._settings = [_settings(group) for group in self.optimizer.param_groups]
+        self._settings = _settings(self.optimizer)
         self._gathering = GATHERINGS[combine or "average"]
         self._gathered: Average | None = None
         self._kimg = 0.0
@@ -163,5 +164,13 @@ class Player:
         self.updates = state["updates"]
 
 
-def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in group.items() if name != "params"}
+def _settings(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """What the constructor was told, for each group; whatever else a group holds is state."""
+    innermost = optimizer
+    while isinstance(innermost, Wrapper):
+        innermost = innermost.base
+    options = inspect.signature(type(innermost)).parameters
+    return [
+        {name: value for name, value in group.items() if name in options and name != "params"}
+        for group in optimizer.param_groups
+    ]
