@@ -29,7 +29,7 @@ def check_optimizer(
     - The same gradients take the same weights the same way, whatever other optimizers there are.
     - Its state can be saved without pickle: nested dicts and lists of tensors and JSON values.
     - Saved after any step and loaded into a new one of the same weights, as the trainer does, it goes on bit for bit as
-      if it had not been. What the parameter groups hold are settings to the trainer: those of the new one are kept.
+      if it had not been. What the constructor takes are settings: those of the new one are kept.
 
     Args:
         make: gives the optimizer of an iterable of weights, such as ``partial(torch.optim.Adam, lr=1e-4)``.
@@ -61,7 +61,7 @@ def check_optimizer(
 _ALONE = "keep what is remembered in the optimizer's state, not in the class or module, and draw no random numbers"
 _RESUMED = (
     "keep all that changes from step to step in self.state[weight], which torch.optim.Optimizer saves, and not in "
-    "attributes or parameter groups; or override state_dict() and load_state_dict()"
+    "attributes or settings; or override state_dict() and load_state_dict()"
 )
 
 
