@@ -184,7 +184,8 @@ def progressive(data: Data) -> Config:
         # As in the paper, every stage but the last is half fading in and half staying; the last has half of the run.
         growths = (data.shape[-1] // 4).bit_length() - 1
         spacing = _kimg(data) / (2 * max(growths, 1))
-        part = Part(class_="progressive", grow_kimg=spacing, fade_kimg=spacing / 2)
+        width = 64 if data.shape[-1] <= 32 else 128
+        part = Part(class_="progressive", width=width, grow_kimg=spacing, fade_kimg=spacing / 2)
         networks = {"generator": part, "discriminator": part}
     return _config(
         data,
