@@ -87,7 +87,7 @@ def test_progressive_reaches_the_datas_size_in_half_of_the_run() -> None:
     built = trainer("progressive")
     assert isinstance(built.generator, Growing)
     assert built.generator.grown_at_kimg < (config("progressive").kimg or 0)
-    with pytest.raises(ConfigError, match=r"generator.grow_kimg: the networks have their full size after .* kimg"):
+    with pytest.raises(ConfigError, match=r"generator.grow_kimg: the network has its full size after .* kimg"):
         trainer("progressive", "digits", "kimg=10")
 
 

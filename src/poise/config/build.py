@@ -119,10 +119,11 @@ def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[
     )
     if text is not None:
         try:
-            initialize = initializer_of(str(text))
+            initializer_of(str(text))(network)
         except PoiseError as error:
             raise ConfigError(f"{path}: {error}") from error
-        initialize(network)
+        except (RuntimeError, ValueError) as error:  # a number that torch refuses
+            raise ConfigError(f"{path}: initializer {text}: {error}") from error
     return network
 
 
@@ -202,16 +203,17 @@ def _require_fit(
     with _untrained("discriminator", discriminator, shape):
         logits = Scene(discriminator, real=samples).real_logits
         loss.d(logits, logits)
-    if isinstance(generator, Growing) and isinstance(discriminator, Growing):
-        if generator.schedule != discriminator.schedule:
+    growing = [it for it in (generator, discriminator) if isinstance(it, Growing)]
+    if len({it.schedule for it in growing}) > 1:
+        raise ConfigError(
+            "discriminator.grow_kimg: the networks do not grow at the same time; give both the same grow_kimg and "
+            "fade_kimg"
+        )
+    for path, network in (("generator", generator), ("discriminator", discriminator)):
+        if isinstance(network, Growing) and config.kimg is not None and network.grown_at_kimg > config.kimg:
             raise ConfigError(
-                "discriminator.grow_kimg: the networks do not grow at the same time; give both the same grow_kimg and "
-                "fade_kimg"
-            )
-        if config.kimg is not None and generator.grown_at_kimg > config.kimg:
-            raise ConfigError(
-                f"generator.grow_kimg: the networks have their full size after {generator.grown_at_kimg:g} kimg, and "
-                f"the run ends at {config.kimg:g}; let both grow earlier, or give a longer --kimg"
+                f"{path}.grow_kimg: the network has its full size after {network.grown_at_kimg:g} kimg, and the run "
+                f"ends at {config.kimg:g}; let it grow earlier, or give a longer --kimg"
             )
 
 

@@ -6,18 +6,21 @@ from math import prod
 
 from torch import nn
 
+from poise.errors import ConfigError
 from poise.models.checks import require_positive
 
 __all__ = ["mlp_discriminator", "mlp_generator"]
 
 
-def _layers(sizes: Sequence[int], slope: float) -> list[nn.Module]:
+def _layers(inputs: int, width: int, depth: int, outputs: int, slope: float) -> list[nn.Module]:
     """Linear layers with a leaky ReLU between each two."""
-    if min(sizes) < 1 or len(sizes) < 2:
-        raise ValueError(f"an mlp of layers {list(sizes)}; width must be at least 1 and depth at least 0")
+    require_positive(width=width)
+    if depth < 0:
+        raise ConfigError(f"depth is {depth}; it must be at least 0")
+    sizes = [inputs, *[width] * depth, outputs]
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.LeakyReLU(slope)]
     return layers[:-1]
 
 
@@ -33,7 +36,7 @@ def mlp_generator(
         depth: hidden layers.
         slope: of the leaky ReLU.
     """
-    layers = _layers([z_dim, *[width] * depth, prod(shape)], slope)
+    layers = _layers(z_dim, width, depth, prod(shape), slope)
     return nn.Sequential(*layers, *([nn.Tanh(), nn.Unflatten(1, tuple(shape))] if len(shape) > 1 else []))
 
 
@@ -53,4 +56,4 @@ def mlp_discriminator(
         ConfigError: when ``outputs`` is below 1.
     """
     require_positive(outputs=outputs)
-    return nn.Sequential(nn.Flatten(), *_layers([prod(shape), *[width] * depth, outputs], slope))
+    return nn.Sequential(nn.Flatten(), *_layers(prod(shape), width, depth, outputs, slope))
