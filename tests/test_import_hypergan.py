@@ -319,6 +319,9 @@ TRAINER_OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
 
 HOOK_OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     ("GradientNormTrainHook", {}, {"penalties": {"gradient_norm": {"weight": 1.0}}}, []),
+    ("GradientNormTrainHook", {"gamma": -3}, {}, ["gamma"]),
+    ("GradientPenaltyTrainHook", {"lambda": -1, "flex": 2}, {}, ["", "lambda"]),
+    ("StabilizingTrainingTrainHook", {"gamma": -1}, {}, ["", "gamma"]),
     (
         "GradientNormTrainHook",
         {"gamma": "decay(range=1:0)", "loss": ["z"]},

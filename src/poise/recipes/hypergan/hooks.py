@@ -54,9 +54,19 @@ _PLAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"D": ("d", "dg", "d_
 
 
 def _gradient_norm(fields: Fields, draft: Draft) -> None:
-    weight = fields.number("gamma", default=1.0, least=0)
-    for role in _players(fields, draft):
+    weight, players = _weight(fields, "gamma", draft), _players(fields, draft)
+    for role in players if weight is not None else ():
         draft.add("penalties", "gradient_norm", role, weight=weight)
+
+
+def _weight(fields: Fields, name: str, draft: Draft) -> float | None:
+    """A penalty's weight; a negative one would make of the penalty its opposite, and the penalty is left out."""
+    weight = fields.number(name, default=1.0)
+    if weight < 0:
+        says = f"a weight is at least 0 here, and this is {weight:g}; the penalty is left out"
+        draft.notes.warn(fields.path_of(name), says)
+        return None
+    return weight
 
 
 def _adversarial_norm(fields: Fields, draft: Draft) -> None:
@@ -108,7 +118,10 @@ def _gradient_penalty(fields: Fields, draft: Draft) -> None:
     """By where the gradient is taken: between reals and fakes, or at either."""
     if not _is_of_d(fields, draft):
         return
-    weight = fields.number("lambda", default=1.0, least=0)
+    weight = _weight(fields, "lambda", draft)
+    if weight is None:
+        fields.ignore()
+        return
     target = fields.number("flex", default=1.0, least=0)
     where = fields.peek("input")
     one_sided = fields.peek("type") == "relu"
@@ -129,13 +142,13 @@ def _gradient_penalty(fields: Fields, draft: Draft) -> None:
 
 
 def _max_gp(fields: Fields, draft: Draft) -> None:
-    if _is_of_d(fields, draft):
-        draft.add("penalties", "max_gp", "D", weight=fields.number("lambda", default=1.0, least=0))
+    if _is_of_d(fields, draft) and (weight := _weight(fields, "lambda", draft)) is not None:
+        draft.add("penalties", "max_gp", "D", weight=weight)
 
 
 def _roth(fields: Fields, draft: Draft) -> None:
-    if _is_of_d(fields, draft):
-        draft.add("penalties", "roth", "D", weight=fields.number("gamma", default=1.0, least=0))
+    if _is_of_d(fields, draft) and (weight := _weight(fields, "gamma", draft)) is not None:
+        draft.add("penalties", "roth", "D", weight=weight)
 
 
 def _orthogonal(fields: Fields, draft: Draft) -> None:
