@@ -29,7 +29,7 @@ from poise.penalties.gradient import (
     zero_gp,
 )
 from poise.penalties.penalty import Penalty, Weighted, gradient_penalty, log_name, player_of
-from poise.penalties.scene import Scene, View
+from poise.penalties.scene import Scene, Side, View
 from poise.penalties.table import MEASURES, PENALTIES
 from poise.penalties.weight import orthogonal
 
@@ -39,6 +39,7 @@ __all__ = [
     "GradientPenalty",
     "Penalty",
     "Scene",
+    "Side",
     "View",
     "Weighted",
     "adversarial_norm",

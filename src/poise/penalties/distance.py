@@ -1,5 +1,7 @@
 r"""Penalties on the gradient of a distance between what D makes of reals and of fakes."""
 
+from __future__ import annotations  # nested functions are traced, and their annotations would be too
+
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor
 
 from poise.errors import ConfigError, ShapeError, nearest
+from poise.penalties.derivative import pullback
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Scene
 
@@ -18,9 +21,12 @@ Mode = Literal["real", "fake"]
 @dataclass(frozen=True)
 class _GradientNorm:
     def __call__(self, scene: Scene) -> Tensor:
-        real = scene.real.detach().requires_grad_()
-        distance = (scene.critic(real).mean() - scene.fake_logits.mean()).relu().square()
-        (gradient,) = torch.autograd.grad(distance, real, create_graph=True)
+        fake_mean = scene.fake_logits.mean()
+
+        def distance(real: Tensor) -> tuple[Tensor, None]:
+            return (scene.critic(real).mean() - fake_mean).relu().square(), None
+
+        gradient = pullback(distance, scene.real)[2]()
         # vector_norm has the subgradient 0 at 0: D may be flat, or judge reals no better than fakes.
         norm: Tensor = torch.linalg.vector_norm(gradient)
         return norm
@@ -45,20 +51,19 @@ class _AdversarialNorm:
     mode: Mode
 
     def __call__(self, scene: Scene) -> Tensor:
-        if self.mode == "real":
-            target, others = scene.real.detach().requires_grad_(), scene.fake_logits
-        else:
-            # In the generator's step its samples depend on its weights, and so does the gradient that is taken there.
-            fake = scene.fake
-            target, others = (fake if fake.requires_grad else fake.detach().requires_grad_()), scene.real_logits
-        logits = scene.critic(target)
-        if logits.shape != others.shape:
-            raise ShapeError(
-                f"the discriminator made logits of shape {tuple(logits.shape)} of one side and of shape "
-                f"{tuple(others.shape)} of the other; adversarial_norm compares pairs: give as many reals as fakes"
-            )
-        (gradient,) = torch.autograd.grad((logits - others).square().mean(), target, create_graph=True)
-        return -gradient.square().mean()
+        # In the generator's step its samples depend on its weights, and so does the gradient that is taken there.
+        target, others = (scene.real, scene.fake_logits) if self.mode == "real" else (scene.fake, scene.real_logits)
+
+        def distance(target: Tensor) -> tuple[Tensor, None]:
+            logits = scene.critic(target)
+            if logits.shape != others.shape:
+                raise ShapeError(
+                    f"the discriminator made logits of shape {tuple(logits.shape)} of one side and of shape "
+                    f"{tuple(others.shape)} of the other; adversarial_norm compares pairs: give as many reals as fakes"
+                )
+            return (logits - others).square().mean(), None
+
+        return -pullback(distance, target)[2]().square().mean()
 
 
 def adversarial_norm(mode: Mode = "real") -> Penalty:

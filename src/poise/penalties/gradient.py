@@ -5,23 +5,23 @@ A :class:`GradientPenalty` is a pair of pure functions. ``at(real, fake)`` gives
 ``(n,)``. Norms are Euclidean, over all entries of a sample.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from poise.errors import ConfigError
+from poise.penalties.derivative import input_gradients
 from poise.penalties.penalty import Penalty
-from poise.penalties.scene import Scene
+from poise.penalties.scene import Scene, Side
 
 __all__ = [
     "GradientPenalty",
     "dragan",
     "input_gradient_norm",
-    "input_gradients",
     "max_gp",
     "r1",
     "r2",
@@ -45,27 +45,16 @@ class GradientPenalty(NamedTuple):
     at: Callable[[Tensor, Tensor], Tensor]
     of: Callable[[Tensor], Tensor]
 
+    @property
+    def sides(self) -> frozenset[Side]:
+        """The side of the scene whose samples are the points themselves, so that its pass can be shared."""
+        return _SIDES.get(self.at, frozenset())
+
     def __call__(self, scene: Scene) -> Tensor:
         """The penalty of each sample, ``(n,)``, differentiable with respect to D's weights."""
-        _, gradients = input_gradients(scene.critic, self.at(scene.real, scene.fake))
-        return self.of(gradients)
-
-
-def input_gradients(
-    critic: Callable[[Tensor], Tensor], points: Tensor, create_graph: bool = True
-) -> tuple[Tensor, Tensor]:
-    """The critic's mean logit of each point, ``(n,)``, and the gradient of that logit there, ``(n, d)``.
-
-    Args:
-        critic: gives logits ``(n, ...)`` of samples ``(n, ...)``; several logits a sample (patches) are averaged. It
-            must not mix samples of a batch.
-        points: where, ``(n, ...)``; they are taken as constants.
-        create_graph: let the gradient be differentiable with respect to the critic's weights.
-    """
-    points = points.detach().requires_grad_()
-    logits = critic(points).reshape(len(points), -1).mean(1)
-    (gradients,) = torch.autograd.grad(logits.sum(), points, create_graph=create_graph)
-    return logits, gradients.flatten(1)
+        for side in self.sides:
+            return self.of(scene.input_gradients(side)[1])
+        return self.of(input_gradients(scene.critic, self.at(scene.real, scene.fake))[1])
 
 
 # Where.
@@ -88,6 +77,13 @@ def _between(real: Tensor, fake: Tensor) -> Tensor:
 def _around_real(real: Tensor, fake: Tensor, spread: float) -> Tensor:
     """Perturbed reals: noise uniform in [0, ``spread`` standard deviations of the batch) is added."""
     return real + spread * real.std() * torch.rand_like(real)
+
+
+# The points that have a pass of their own in every scene.
+_SIDES: Mapping[Callable[[Tensor, Tensor], Tensor], frozenset[Side]] = {
+    _real: frozenset({"real"}),
+    _fake: frozenset({"fake"}),
+}
 
 
 # What.
@@ -213,9 +209,11 @@ def max_gp() -> GradientPenalty:
 
 @dataclass(frozen=True)
 class _Roth:
+    sides: ClassVar[frozenset[Side]] = frozenset({"real", "fake"})
+
     def __call__(self, scene: Scene) -> Tensor:
-        a, at_real = input_gradients(scene.critic, scene.real)
-        b, at_fake = input_gradients(scene.critic, scene.fake)
+        a, at_real = scene.input_gradients("real")
+        b, at_fake = scene.input_gradients("fake")
         real = torch.sigmoid(-a).square() * _squared_norm(at_real)  # sigmoid(-a) = 1 - sigmoid(a), without cancellation
         fake = torch.sigmoid(b).square() * _squared_norm(at_fake)
         return 0.5 * (real + fake)

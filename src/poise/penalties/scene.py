@@ -1,6 +1,8 @@
 """A scene: one deal of the game, as the players see it."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from __future__ import annotations  # nested functions are traced, and their annotations would be too
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
@@ -8,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from poise.errors import ConfigError, nearest
+from poise.penalties.derivative import input_gradients, mean_logits, pullback
 
-__all__ = ["Role", "Scene", "View"]
+__all__ = ["Role", "Scene", "Side", "View"]
 
 Network = Callable[..., Any]
 Role = Literal["D", "G"]
+Side = Literal["real", "fake"]
 
 
 class View(NamedTuple):
@@ -25,7 +29,34 @@ class View(NamedTuple):
     """
 
     logits: Tensor
-    features: Mapping[str, Tensor]
+    features: dict[str, Tensor]
+
+    def rows(self, rows: slice) -> View:
+        """What D makes of some of the samples."""
+        return View(self.logits[rows], {name: it[rows] for name, it in self.features.items()})
+
+
+class _Slope:
+    """D's input gradient, taken from the pass that made the logits when it is first wanted.
+
+    Args:
+        logits: the mean logit of each sample, ``(n,)``.
+        gradient: gives the gradient at the samples, ``(n, ...)``.
+    """
+
+    def __init__(self, logits: Tensor, gradient: Callable[[], Tensor]) -> None:
+        self._logits = logits
+        self._gradient = gradient
+        self._taken: Tensor | None = None
+
+    def at(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The logits of some of the samples, and the gradients there, ``(n, d)``."""
+        if self._taken is None:
+            self._taken = self._gradient().flatten(1)
+        return self._logits[rows], self._taken[rows]
+
+
+_ALL = slice(None)
 
 
 class Scene:
@@ -41,14 +72,18 @@ class Scene:
         generator: latents ``(n, z_dim)`` to samples.
         z: latents.
         layers: the names of D's layers whose outputs are wanted as features.
-        autocast: gives the context in which passes are made that are not of :meth:`critic` or :meth:`make`.
-        kimg: thousands of real images shown so far.
+        autocast: gives the context of reduced precision in which passes are made that are not of :meth:`critic` or
+            :meth:`make`; none if all is done in full precision.
+        kimg: thousands of real images shown so far, None where nothing may depend on it.
         memory: tensors that penalties keep from one scene to the next, by name; they are saved with the training's
             state.
         still_generator: whether G's weights stand still, so that no graph is made through them.
+        joint: whether :attr:`views` may show D reals and fakes in one pass: D judges each sample by itself.
 
     Attributes:
         player: whose turn it is, for penalties that look at a player's own weights; D's if nobody sets it.
+        has_shown_reals: whether D has seen the real samples.
+        options: what of the scene's arguments is no part of the deal.
     """
 
     def __init__(
@@ -60,41 +95,83 @@ class Scene:
         generator: Network | None = None,
         z: Tensor | None = None,
         layers: Sequence[str] = (),
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        kimg: float = 0.0,
+        autocast: Callable[[], AbstractContextManager[Any]] | None = None,
+        kimg: float | None = 0.0,
         memory: MutableMapping[str, Tensor] | None = None,
         still_generator: bool = False,
+        joint: bool = False,
     ) -> None:
         self.discriminator = discriminator
         self.generator = generator
-        self.kimg = kimg
+        self._kimg = kimg
         self.memory = {} if memory is None else memory
         self.player: Role = "D"
+        self.has_shown_reals = False
+        self.options: dict[str, Any] = {
+            "layers": layers,
+            "autocast": autocast,
+            "still_generator": still_generator,
+            "joint": joint,
+        }
         self._real = real
         self._z = z
         self._layers = layers
         self._still_generator = still_generator
+        self._joint = joint
+        self._is_mixed = autocast is not None
+        self.autocast = autocast or nullcontext
         self._fake = self._given_fake = fake
+        self._sides: Set[Side] = frozenset()
+        self._slopes: dict[Side, tuple[_Slope, slice]] = {}
         self._real_view: View | None = None
         self._fake_view: View | None = None
-        self.autocast = autocast
 
-    def again(self) -> "Scene":
+    def again(self) -> Scene:
         """The same deal, to be seen with the weights of now."""
+        return self._of(self._real, self._z, self._given_fake)
+
+    def parts(self, count: int) -> list[Scene]:
+        """The deal in ``count`` parts of about the same size, at most one for each sample."""
+        ways = [
+            [None] * count if it is None else it.tensor_split(min(count, len(it)))
+            for it in (self._real, self._z, self._given_fake)
+        ]
+        return [self._of(*part) for part in zip(*ways, strict=False)]
+
+    def _of(self, real: Tensor | None, z: Tensor | None, fake: Tensor | None) -> "Scene":
         scene = Scene(
             self.discriminator,
-            real=self._real,
-            fake=self._given_fake,
+            real=real,
+            fake=fake,
             generator=self.generator,
-            z=self._z,
-            layers=self._layers,
-            autocast=self.autocast,
-            kimg=self.kimg,
+            z=z,
+            kimg=self._kimg,
             memory=self.memory,
-            still_generator=self._still_generator,
+            **self.options,
         )
         scene.player = self.player
         return scene
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images shown so far.
+
+        Raises:
+            ConfigError: when nothing may depend on it.
+        """
+        if self._kimg is None:
+            raise ConfigError("a penalty that reads kimg cannot be compiled: give it a scheduled weight instead")
+        return self._kimg
+
+    @property
+    def given_real(self) -> Tensor | None:
+        """The real samples, if there are any."""
+        return self._real
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether any pass was made."""
+        return self._fake is not self._given_fake or self._real_view is not None
 
     @property
     def network(self) -> nn.Module:
@@ -145,15 +222,48 @@ class Scene:
     def real_view(self) -> View:
         """What D makes of the real samples."""
         if self._real_view is None:
-            self._real_view = self._view(self.real)
+            self._real_view, slope = self._view(self.real, "real" in self._sides)
+            self.has_shown_reals = True
+            self._keep({"real": _ALL}, slope)
         return self._real_view
 
     @property
     def fake_view(self) -> View:
         """What D makes of the generated samples."""
         if self._fake_view is None:
-            self._fake_view = self._view(self.fake)
+            self._fake_view, slope = self._view(self.fake, "fake" in self._sides)
+            self._keep({"fake": _ALL}, slope)
         return self._fake_view
+
+    @property
+    def views(self) -> tuple[View, View]:
+        """What D makes of the real samples and of the generated ones, in one pass where the scene may."""
+        # A gradient at one side alone would be taken through both: then two passes cost less.
+        if self._joint and self._real_view is self._fake_view is None and len(self._sides) != 1:
+            n = len(self.real)
+            both, slope = self._view(torch.cat([self.real, self.fake]), bool(self._sides))
+            rows: dict[Side, slice] = {"real": slice(n), "fake": slice(n, None)}
+            self._real_view, self._fake_view = both.rows(rows["real"]), both.rows(rows["fake"])
+            self.has_shown_reals = True
+            self._keep(rows, slope)
+        return self.real_view, self.fake_view
+
+    def expect(self, sides: Set[Side]) -> None:
+        """Say of which sides :meth:`input_gradients` will be asked, so that they share the passes of the views."""
+        if not self._is_mixed:
+            self._sides = sides
+
+    def input_gradients(self, side: Side) -> tuple[Tensor, Tensor]:
+        """D's mean logit of each sample of a side, ``(n,)``, and the gradient of that logit there, ``(n, d)``.
+
+        Both are in float32 throughout: a gradient's norm squares small numbers, which bfloat16 loses.
+        """
+        if side in self._sides:
+            _ = self.real_view if side == "real" else self.fake_view
+        if side in self._slopes:
+            slope, rows = self._slopes[side]
+            return slope.at(rows)
+        return input_gradients(self.critic, self.real if side == "real" else self.fake)
 
     @property
     def real_logits(self) -> Tensor:
@@ -165,16 +275,8 @@ class Scene:
         """D's logits of the generated samples."""
         return self.fake_view.logits
 
-    @property
-    def has_shown_reals(self) -> bool:
-        """Whether D has seen the real samples."""
-        return self._real_view is not None
-
     def critic(self, samples: Tensor) -> Tensor:
-        """D's logits of any samples, in float32 throughout.
-
-        A gradient's norm squares small numbers, which bfloat16 loses.
-        """
+        """D's logits of any samples, in float32 throughout, as :meth:`input_gradients` has them."""
         return _split(self.discriminator(samples))[0]
 
     def make(self, z: Tensor) -> Tensor:
@@ -204,7 +306,23 @@ class Scene:
         with self.autocast():
             return self.make(z)
 
-    def _view(self, samples: Tensor) -> View:
+    def _view(self, samples: Tensor, sloped: bool) -> tuple[View, _Slope | None]:
+        """What D makes of samples; and its input gradients, where they are wanted."""
+        if not sloped:
+            return self._look(samples), None
+
+        def look(samples: Tensor) -> tuple[Tensor, View]:
+            view = self._look(samples)
+            return mean_logits(view.logits), view
+
+        logits, view, gradient = pullback(look, samples)
+        return view, _Slope(logits, gradient)
+
+    def _keep(self, rows: Mapping[Side, slice], slope: _Slope | None) -> None:
+        if slope is not None:
+            self._slopes = self._slopes | {side: (slope, its) for side, its in rows.items()}
+
+    def _look(self, samples: Tensor) -> View:
         if not self._layers:
             with self.autocast():
                 return View(*_split(self.discriminator(samples)))

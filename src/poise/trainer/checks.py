@@ -141,7 +141,18 @@ def warn_of_probabilities(logits: Tensor) -> None:
 
 
 # The last operations of a network that leave its values as they are.
-_RESHAPING = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Flatten", "Alias", "Transpose")
+_RESHAPING = (
+    "View",
+    "Slice",
+    "UnsafeView",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "ToCopy",
+    "Flatten",
+    "Alias",
+    "Transpose",
+)
 
 
 def require_shape(fake: Tensor, real: Tensor) -> None:

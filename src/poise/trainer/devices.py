@@ -1,6 +1,9 @@
 """Devices and precisions: what was asked for, or a refusal."""
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +11,7 @@ from lightning_fabric import Fabric
 
 from poise.errors import DeviceError, nearest
 
-__all__ = ["PRECISIONS", "make_fabric"]
+__all__ = ["PRECISIONS", "autocast_of", "make_fabric"]
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -38,6 +41,15 @@ def make_fabric(device: str = "auto", precision: str = "32-true", **options: Any
         # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
         warnings.simplefilter("ignore")
         return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision, **options)  # type: ignore[arg-type]
+
+
+def autocast_of(fabric: Fabric) -> Callable[[], AbstractContextManager[Any]] | None:
+    """What gives the context of the fabric's reduced precision, if it has any."""
+    kind = fabric.device.type
+    with fabric.autocast():
+        if not torch.is_autocast_enabled(kind):
+            return None
+        return partial(torch.autocast, kind, dtype=torch.get_autocast_dtype(kind))
 
 
 def _require(device: str, kind: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 
 from poise.balance import Role
-from poise.trainer.objectives import Objective, Objectives
+from poise.trainer.objectives import Objective, Objectives, Turn
 from poise.trainer.player import Player
 from poise.trainer.warmup import WarmUp
 
@@ -22,9 +22,17 @@ ON_NEW_SAMPLES = frozenset({"D", "W"})
 
 
 class Move(NamedTuple):
-    """What a role does: the player whose gradients are taken, of what, and what then becomes of them."""
+    """What a role does: the player whose gradients are taken, of what, and what then becomes of them.
+
+    Attributes:
+        player: whose gradients.
+        turn: how the parts of the objective weigh, after so many thousand real images.
+        objective: of what.
+        act: what becomes of them.
+    """
 
     player: Player
+    turn: Callable[[float], Turn]
     objective: Objective
     act: Callable[[], None]
 
@@ -46,14 +54,20 @@ class Moves:
         self._players = players
         self._warmup_steps = 0 if warmup is None else warmup.steps
         self._rounds: dict[Phase, list[list[Move]]] = {}
+        d_turn, g_turn = (
+            lambda kimg, role=role, player=player: objectives.turn(role, player.updates, kimg)
+            for role, player in players.items()
+        )
         self._moves = {
-            "D": Move(d, objectives.discriminator, d.update),
-            "G": Move(g, objectives.generator, g.update),
-            "+G": Move(g, objectives.generator, g.gather),
+            "D": Move(d, d_turn, objectives.discriminator, d.update),
+            "G": Move(g, g_turn, objectives.generator, g.update),
+            "+G": Move(g, g_turn, objectives.generator, g.gather),
         }
         if warmup is not None:
             player = Player("W", warmup.begin(g.module).to(device).train(), warmup.optimizer)
-            self._moves["W"] = Move(player, warmup.objective, player.update)
+            self._moves["W"] = Move(
+                player, lambda kimg: Turn(), lambda scene, turn: warmup.objective(scene, player.updates), player.update
+            )
 
     def __getitem__(self, role: str) -> Move:
         """The move of a role."""

@@ -2,22 +2,39 @@
 
 from collections.abc import Callable, Mapping
 from math import ceil
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from poise.balance import Balance, Role
 from poise.losses import AdversarialLoss
-from poise.penalties import MEASURES, Scene, Weighted, log_name, player_of
+from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
 from poise.trainer.checks import require_shape, warn_of_probabilities
 
-__all__ = ["Numbers", "Objective", "Objectives"]
+__all__ = ["Numbers", "Objective", "Objectives", "Turn"]
 
 Numbers = dict[str, Tensor]
 
-Objective = Callable[[Scene, int], tuple[Tensor, Numbers]]
-"""What a player minimizes in a scene, given how often it has moved; and its parts by their log names."""
+
+class Turn(NamedTuple):
+    """What a move depends on beside the deal: how its parts weigh this time.
+
+    Attributes:
+        weights: of the penalties whose turn it is, by name.
+        fake_weight: the factor of fakes in D's loss.
+        top_k: the share of fakes that G is trained on.
+    """
+
+    weights: Mapping[str, float | Tensor] = MappingProxyType({})
+    fake_weight: float | Tensor = 1.0
+    top_k: float = 1.0
+
+
+Objective = Callable[[Scene, Turn], tuple[Tensor, Numbers]]
+"""What a player minimizes in a scene, and its parts by their log names."""
 
 
 class Objectives:
@@ -46,21 +63,35 @@ class Objectives:
         self._warned = False
         self.g_uses_real = loss.g_uses_real or bool(self._penalties["G"])
 
-    def discriminator(self, scene: Scene, update: int) -> tuple[Tensor, Numbers]:
-        """The discriminator's objective, and its parts by their log names.
+    def turn(self, role: Role, update: int, kimg: float) -> Turn:
+        """How the parts of a player's objective weigh.
 
         Args:
-            scene: the deal.
-            update: updates of the discriminator before this one, which decide the penalties whose turn it is.
+            role: whose.
+            update: updates of the player before this one, which decide the penalties whose turn it is.
+            kimg: thousands of real images shown.
         """
+        return Turn(
+            {
+                name: value_at(term.weight, kimg)
+                for name, term in self._penalties[role].items()
+                if update % term.every == 0
+            },
+            self._balance.fake_weight,
+            value_at(self._top_k, kimg),
+        )
+
+    def discriminator(self, scene: Scene, turn: Turn) -> tuple[Tensor, Numbers]:
+        """The discriminator's objective, and its parts by their log names."""
         require_shape(scene.fake, scene.real)
-        real_logits, fake_logits = scene.real_logits, scene.fake_logits
-        if not self._warned:
+        if turn.weights:
+            scene.expect(self._sides(turn))
+        real_logits, fake_logits = (view.logits for view in scene.views)
+        if not self._warned and not torch.compiler.is_compiling():
             self._warned = True
             warn_of_probabilities(real_logits)
-        weight = self._balance.fake_weight
-        d_loss = self._loss.d(real_logits, fake_logits if weight == 1 else weight * fake_logits).mean()
-        total, terms = self._with_penalties(d_loss, "D", scene, update)
+        d_loss = self._loss.d(real_logits, _times(turn.fake_weight, fake_logits)).mean()
+        total, terms = self._with_penalties(d_loss, "D", scene, turn)
         real_scores, fake_scores = self._loss.scores(real_logits), self._loss.scores(fake_logits)
         return total, {
             "d_loss": d_loss,
@@ -72,19 +103,14 @@ class Objectives:
             **{name: measure(scene) for name, measure in self._measures.items()},
         }
 
-    def generator(self, scene: Scene, update: int) -> tuple[Tensor, Numbers]:
-        """The generator's objective, and its parts by their log names.
-
-        Args:
-            scene: the deal; with real samples, for losses and penalties that look at them.
-            update: updates of the generator before this one.
-        """
+    def generator(self, scene: Scene, turn: Turn) -> tuple[Tensor, Numbers]:
+        """The generator's objective, and its parts by their log names."""
         fake_logits = scene.fake_logits
         real_logits = scene.real_logits.detach() if self._loss.g_uses_real else fake_logits
         values = self._loss.g(real_logits, fake_logits)
         fake_scores = self._loss.scores(fake_logits)
-        g_loss = _of_best(values, fake_scores, value_at(self._top_k, scene.kimg)).mean()
-        total, terms = self._with_penalties(g_loss, "G", scene, update)
+        g_loss = _of_best(values, fake_scores, turn.top_k).mean()
+        total, terms = self._with_penalties(g_loss, "G", scene, turn)
         return total, {"g_loss": g_loss, "g_loss_total": total, **terms, "d_fake_g": fake_scores.mean()}
 
     def scores(self, scene: Scene) -> dict[str, Callable[[], Tensor]]:
@@ -94,14 +120,23 @@ class Objectives:
             "d_fake": lambda: self._loss.scores(scene.fake_logits).mean(),
         }
 
-    def _with_penalties(self, loss: Tensor, role: Role, scene: Scene, update: int) -> tuple[Tensor, Numbers]:
+    def _sides(self, turn: Turn) -> frozenset[Side]:
+        """The sides of the scene at whose own samples penalties take D's gradient."""
+        return frozenset().union(*(getattr(self._penalties["D"][name].penalty, "sides", ()) for name in turn.weights))
+
+    def _with_penalties(self, loss: Tensor, role: Role, scene: Scene, turn: Turn) -> tuple[Tensor, Numbers]:
         total, terms = loss, {}
         scene.player = role
-        for name, (penalty, weight, every, _) in self._penalties[role].items():
-            if update % every == 0:
-                term = value_at(weight, scene.kimg) * penalty(scene).mean()
-                total, terms[log_name(name)] = total + every * term, term
+        for name, weight in turn.weights.items():
+            penalty, _, every, _ = self._penalties[role][name]
+            term = weight * penalty(scene).mean()
+            total, terms[log_name(name)] = total + every * term, term
         return total, terms
+
+
+def _times(weight: float | Tensor, logits: Tensor) -> Tensor:
+    """Most policies leave logits as they are."""
+    return logits if isinstance(weight, float) and weight == 1 else weight * logits
 
 
 def _of_best(values: Tensor, scores: Tensor, share: float) -> Tensor:

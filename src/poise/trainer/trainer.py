@@ -29,13 +29,16 @@ from poise.trainer.checks import (
     checked_top_k,
     warn_of_balance,
 )
-from poise.trainer.devices import make_fabric
+from poise.trainer.compiled import Compiled
+from poise.trainer.devices import autocast_of, make_fabric
+from poise.trainer.execution import Eager
 from poise.trainer.gather import gathering
 from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
 from poise.trainer.moves import ON_NEW_SAMPLES, Move, Moves, Phase
 from poise.trainer.objectives import Numbers, Objectives
+from poise.trainer.probe import judges_alone, to_channels_last
 from poise.trainer.player import OptimizerFactory, Player
 from poise.trainer.randomness import Randomness, latents
 from poise.trainer.state import pack, unpack
@@ -110,6 +113,7 @@ class Trainer:
         warmup: WarmUp | None = None,
         seed: int = 0,
         fabric: Fabric | None = None,
+        execution: str = "eager",
     ) -> None:
         self.fabric = fabric or make_fabric()
         if self.fabric.world_size > 1:
@@ -118,6 +122,9 @@ class Trainer:
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.z_dim = z_dim
+        self._execution = Compiled() if execution == "compile" else Eager()
+        self._autocast = autocast_of(self.fabric)
+        self._is_channels_last = z_dim is not None and to_channels_last(generator, discriminator, z_dim, self.device)
         self.loss = checked_loss(loss)
         self.penalties = checked_penalties(penalties or {})
         self.balance = balance or Alternating()
@@ -132,6 +139,7 @@ class Trainer:
                 "D": Player("D", self.discriminator, d_optimizer, constrained["D"]),
                 "G": Player("G", self.generator, g_optimizer, constrained["G"], self.balance.combine),
             }
+        self._joint = z_dim is not None and judges_alone(generator, discriminator, z_dim, self.device)
         self.average = self.ema.follow(self.generator)
         self.seed = seed
         self.steps = 0
@@ -287,7 +295,8 @@ class Trainer:
     def _taken(self, real: Tensor | Sequence[Tensor]) -> Tensor:
         real = real if isinstance(real, Tensor) else real[0]
         self._batch = self._unseen = len(real)
-        return real.to(self.device, non_blocking=True)
+        real = real.to(self.device, non_blocking=True)
+        return real.contiguous(memory_format=torch.channels_last) if self._is_channels_last else real
 
     def _count_shown(self, scene: Scene) -> None:
         """Count the real samples of a new batch when D has seen them."""
@@ -302,10 +311,11 @@ class Trainer:
             generator=self.generator,
             z=z,
             layers=self._layers,
-            autocast=self.fabric.autocast,
+            autocast=self._autocast,
             kimg=self.nimg / 1000,
             memory=self._memory,
             still_generator=phase == ("D",),
+            joint=phase == ("D",) and self._joint,
         )
 
     def _gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Numbers:
@@ -317,11 +327,10 @@ class Trainer:
             alone: whether no other weights have a part in the scene's graph.
             last: whether nobody else takes gradients through that graph.
         """
-        player = move.player
-        objective, numbers = move.objective(scene, player.updates)
-        norm = player.gradients_of(objective, alone, last)
-        self._guard.check(player.role, self.steps, objective.detach(), norm)
-        numbers = {name: value.detach() for name, value in numbers.items()} | {f"{player.role.lower()}_grad_norm": norm}
+        role = move.player.role
+        loss, norm, numbers = self._execution.gradients(move, scene, alone, last)
+        self._guard.check(role, self.steps, loss, norm)
+        numbers[f"{role.lower()}_grad_norm"] = norm
         self.meters.add(numbers)
         return numbers
 

@@ -1,0 +1,132 @@
+"""Moves as compiled programs."""
+
+from __future__ import annotations  # nested functions are traced, and their annotations would be too
+
+import warnings
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from poise.penalties import Scene
+from poise.trainer.execution import Eager, Execution, Taken
+from poise.trainer.moves import Move
+from poise.trainer.objectives import Numbers, Turn
+
+__all__ = ["Compiled"]
+
+_Tensors = dict[str, Tensor]
+
+
+class Compiled(Execution):
+    """Each kind of move is one program of ``torch.compile``: passes, penalties, gradients and their norm.
+
+    Derivatives are taken by ``torch.func`` inside the program, so that penalties on gradients are part of it. Random
+    numbers are those of eager execution. What cannot be compiled is executed eagerly: a warm-up, phases in which the
+    players share their passes, and whatever ``torch.compile`` refuses, which a warning says once.
+    """
+
+    name: ClassVar[str] = "compile"
+
+    def __init__(self) -> None:
+        self._eager = Eager()
+        self._programs: dict[tuple[Any, ...], _Program] = {}
+        self._is_refused = False
+
+    def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
+        """See :meth:`Execution.gradients`."""
+        is_player = move.player.module in (scene.discriminator, scene.generator)
+        if self._is_refused or not is_player or not alone or scene.is_seen:
+            return self._eager.gradients(move, scene, alone, last)
+        turn = move.turn(scene.kimg)
+        kind = (move.player.role, *turn.weights, _is_one(turn.fake_weight), turn.top_k)
+        try:
+            program = self._programs.get(kind) or self._programs.setdefault(kind, _Program(move, scene, turn))
+            return program(scene, turn)
+        except Exception as error:  # whatever it is: eager execution does the same, or says what is wrong
+            self._is_refused = True
+            warnings.warn(f"going on without compiling: {_first_line(error)}", stacklevel=2)
+            return self._eager.gradients(move, scene, alone, last)
+
+
+class _Program:
+    """One kind of move as a function of tensors.
+
+    Args:
+        move: whose gradients, and of what.
+        scene: a deal.
+        turn: which penalties are part of it.
+    """
+
+    def __init__(self, move: Move, scene: Scene, turn: Turn) -> None:
+        self._game = _Game(move, scene, turn)
+        own = {id(weight) for weight in move.player.weights}
+        self._weights = {name: it for name, it in self._game.named_parameters() if id(it) in own}
+        self._stats = dict(self._game.named_buffers())
+        self._compiled = torch.compile(
+            self._gradients, fullgraph=True, dynamic=False, options={"fallback_random": True}
+        )
+
+    def __call__(self, scene: Scene, turn: Turn) -> Taken:
+        """Put the gradients on the player's weights, and what else came of the move where it belongs."""
+        factors = torch.tensor([*turn.weights.values(), turn.fake_weight], device=scene.z.device)
+        with torch.no_grad():
+            loss, norm, numbers, gradients, stats, memory = self._compiled(
+                self._weights, self._stats, scene.given_real, scene.z, dict(scene.memory), factors
+            )
+            if stats:
+                torch._foreach_copy_(list(self._stats.values()), [stats[name] for name in self._stats])
+        for name, weight in self._weights.items():
+            weight.grad = gradients[name]
+        scene.memory.update(memory)
+        scene.has_shown_reals = "d_real" in numbers
+        return Taken(loss, norm, numbers)
+
+    def _gradients(
+        self, weights: _Tensors, stats: _Tensors, real: Tensor | None, z: Tensor, memory: _Tensors, factors: Tensor
+    ) -> tuple[Tensor, Tensor, Numbers, _Tensors, _Tensors, _Tensors]:
+        def loss_of(weights: _Tensors) -> tuple[Tensor, tuple[Numbers, _Tensors, _Tensors]]:
+            # Modules move their statistics in place, which may not be done to what comes from outside.
+            state = {**weights, **{name: it.clone() for name, it in stats.items()}}
+            loss, numbers, kept = functional_call(self._game, state, (real, z, memory, factors))
+            return loss, (numbers, {name: state[name] for name in stats}, kept)
+
+        gradients, (loss, (numbers, moved, kept)) = grad_and_value(loss_of, has_aux=True)(weights)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(it) for it in gradients.values()]))
+        return loss, norm, numbers, gradients, moved, kept
+
+
+class _Game(nn.Module):
+    """A move's objective as a module of both networks, so that it can be called with other tensors for their own."""
+
+    def __init__(self, move: Move, scene: Scene, turn: Turn) -> None:
+        super().__init__()
+        self.discriminator = scene.discriminator
+        self.generator = scene.generator
+        self._objective = move.objective
+        self._options = scene.options
+        self._turn = turn
+
+    def forward(
+        self, real: Tensor | None, z: Tensor, memory: _Tensors, factors: Tensor
+    ) -> tuple[Tensor, Numbers, _Tensors]:
+        """The loss, its parts, and what penalties keep."""
+        *weights, fake_weight = factors.unbind()
+        turn = self._turn._replace(weights=dict(zip(self._turn.weights, weights, strict=True)))
+        if not _is_one(turn.fake_weight):
+            turn = turn._replace(fake_weight=fake_weight)
+        # A penalty that reads how far training is cannot be part of a program, which would keep the number.
+        scene = Scene(
+            self.discriminator, generator=self.generator, real=real, z=z, memory=memory, kimg=None, **self._options
+        )
+        loss, numbers = self._objective(scene, turn)
+        return loss, numbers, dict(scene.memory)
+
+
+def _is_one(weight: float | Tensor) -> bool:
+    return isinstance(weight, float) and weight == 1
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
