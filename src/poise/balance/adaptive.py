@@ -119,10 +119,13 @@ class AdaptiveCritic(Pretraining):
 
 
 class LossRatio(Pretraining):
-    r"""The player whose loss changes faster moves, one a step.
+    r"""The player whose loss changes faster moves, one a step, on the very batch on which both losses were taken.
 
-    With the last two losses of each player, :math:`r = |(L - L') / L'|`, D moves if :math:`r_D > \lambda\, r_G`, else
-    G. Until both have moved twice, both move in each step.
+    With the adversarial losses of each player on this step's batch and on the one before, :math:`r = |(L - L') / L'|`,
+    D moves if :math:`r_D > \lambda\, r_G`, else G. In the first step, which has none before it, both move.
+
+    Both losses are taken in every step, whoever moves: a change that was measured when a player last moved would stay
+    what it is while the player waits, and one that was small by chance would keep it waiting.
 
     Args:
         lambda_: the factor on G's change, above 0; larger ones let G move more often. ``lambda`` in configs.
@@ -134,34 +137,35 @@ class LossRatio(Pretraining):
     Source: Ouyang and Agam 2021, Accelerated WGAN update strategy with loss change rate balancing, arXiv 2008.12463.
     """
 
-    def __init__(self, lambda_: float = 10.0, pretrain_d: int = 0) -> None:
+    looks_ahead: ClassVar[bool] = True
+
+    def __init__(self, lambda_: float = 1.0, pretrain_d: int = 0) -> None:
         super().__init__(pretrain_d)
         if not _finite("lambda", lambda_) > 0:
             raise ValueError(f"lambda is {lambda_}; it must be above 0")
         self.lambda_: Final = lambda_
-        # The latest loss of each player, and its relative change; None before there are two.
-        self._losses: dict[str, float] = {}
-        self._changes: dict[str, float] = {}
-        self._moved = ""
+        self._d_loss: float | None = None
+        self._g_loss: float | None = None
 
     def decide(self, signals: Mapping[str, float]) -> Plan:
         """Compare the two changes."""
-        for role, name in (("D", "d_loss"), ("G", "g_loss")):
-            loss = signals.get(name)
-            if role in self._moved and loss is not None:
-                if role in self._losses:
-                    before = self._losses[role]
-                    self._changes[role] = abs((loss - before) / before) if before else math.inf
-                self._losses[role] = loss
-        if len(self._changes) < 2:
-            self._moved = "DG"
+        d_before, g_before = self._d_loss, self._g_loss
+        d_loss, g_loss = signals["d_loss"], signals["g_loss"]
+        self._d_loss, self._g_loss = d_loss, g_loss
+        if d_before is None or g_before is None:
             return _D + _G
-        self._moved = "D" if self._changes["D"] > self.lambda_ * self._changes["G"] else "G"
-        return _D if self._moved == "D" else _G
+        return _D if _change(d_before, d_loss) > self.lambda_ * _change(g_before, g_loss) else _G
 
     def state_dict(self) -> dict[str, Any]:
-        """The last losses, their changes, and who moved last."""
-        return {"losses": dict(self._losses), "changes": dict(self._changes), "moved": self._moved}
+        """The losses of the step before."""
+        return {"d_loss": self._d_loss, "g_loss": self._g_loss}
+
+
+def _change(before: float, now: float) -> float:
+    """The relative change; none of a loss that stays 0."""
+    if now == before:
+        return 0.0
+    return abs((now - before) / before) if before else math.inf
 
 
 class ProportionalControl(Pretraining):

@@ -16,8 +16,9 @@ class Balance(ABC):
     """A policy. The state of one that has any is in the checkpoint.
 
     Attributes:
-        looks_ahead: whether the signals ``d_real`` and ``d_fake`` are to be those of the batch that the first phase is
-            then played on, with the weights of now. The passes that make them are used again by that phase.
+        looks_ahead: whether the signals ``d_real``, ``d_fake``, ``d_loss`` and ``g_loss`` are to be those of the batch
+            that the first phase is then played on, with the weights of now. The passes that make them are used again
+            by that phase.
         needs: signals to be measured that are not there without being asked for, such as ``d_input_grad_norm``.
         wants_real_up: whether the policy takes higher scores of reals for a better D.
         combine: where G's gradient is to be taken beside each move of D in a step, how these become the one along which

@@ -28,7 +28,7 @@ def pullback(
     """
     if torch.compiler.is_compiling():
         # Autograd's own calls cannot be traced; these are, and give the same numbers.
-        values, transpose, beside = torch.func.vjp(function, samples, has_aux=True)
+        values, transpose, beside = torch.func.vjp(function, samples, has_aux=True)  # type: ignore[misc]
 
         def traced() -> Tensor:
             gradient: Tensor = transpose(torch.ones_like(values))[0]

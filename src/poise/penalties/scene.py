@@ -138,7 +138,7 @@ class Scene:
         ]
         return [self._of(*part) for part in zip(*ways, strict=False)]
 
-    def _of(self, real: Tensor | None, z: Tensor | None, fake: Tensor | None) -> "Scene":
+    def _of(self, real: Tensor | None, z: Tensor | None, fake: Tensor | None) -> Scene:
         scene = Scene(
             self.discriminator,
             real=real,

@@ -20,7 +20,7 @@ _OF_D = ("d_loss", "d_loss_total", "d_real", "d_fake", "d_accuracy", "d_grad_nor
 _OF_G = ("g_loss", "g_loss_total", "d_fake_g", "g_grad_norm")
 
 # Measured of the step to come, and so known always, for a policy that looks ahead.
-_AHEAD = ("d_real", "d_fake")
+_AHEAD = ("d_real", "d_fake", "d_loss", "g_loss")
 
 
 @seeded()

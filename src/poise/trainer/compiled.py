@@ -62,7 +62,7 @@ class _Program:
     def __init__(self, move: Move, scene: Scene, turn: Turn) -> None:
         self._game = _Game(move, scene, turn)
         own = {id(weight) for weight in move.player.weights}
-        self._weights = {name: it for name, it in self._game.named_parameters() if id(it) in own}
+        self._weights: _Tensors = {name: it for name, it in self._game.named_parameters() if id(it) in own}
         self._stats = dict(self._game.named_buffers())
         self._compiled = torch.compile(
             self._gradients, fullgraph=True, dynamic=False, options={"fallback_random": True}

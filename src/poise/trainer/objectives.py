@@ -90,7 +90,7 @@ class Objectives:
         if not self._warned and not torch.compiler.is_compiling():
             self._warned = True
             warn_of_probabilities(real_logits)
-        d_loss = self._loss.d(real_logits, _times(turn.fake_weight, fake_logits)).mean()
+        d_loss = self._d_loss(real_logits, fake_logits, turn).mean()
         total, terms = self._with_penalties(d_loss, "D", scene, turn)
         real_scores, fake_scores = self._loss.scores(real_logits), self._loss.scores(fake_logits)
         return total, {
@@ -107,18 +107,32 @@ class Objectives:
         """The generator's objective, and its parts by their log names."""
         fake_logits = scene.fake_logits
         real_logits = scene.real_logits.detach() if self._loss.g_uses_real else fake_logits
-        values = self._loss.g(real_logits, fake_logits)
-        fake_scores = self._loss.scores(fake_logits)
-        g_loss = _of_best(values, fake_scores, turn.top_k).mean()
+        g_loss = self._g_loss(real_logits, fake_logits, turn).mean()
         total, terms = self._with_penalties(g_loss, "G", scene, turn)
-        return total, {"g_loss": g_loss, "g_loss_total": total, **terms, "d_fake_g": fake_scores.mean()}
+        return total, {
+            "g_loss": g_loss,
+            "g_loss_total": total,
+            **terms,
+            "d_fake_g": self._loss.scores(fake_logits).mean(),
+        }
 
-    def scores(self, scene: Scene) -> dict[str, Callable[[], Tensor]]:
-        """What makes the mean scores of a scene, by their log names."""
+    def ahead(self, scene: Scene) -> dict[str, Callable[[], Tensor]]:
+        """What makes the numbers of a scene that a policy may decide by before anyone moves, by their log names."""
+        turn = self.turn("D", 0, scene.kimg)
         return {
             "d_real": lambda: self._loss.scores(scene.real_logits).mean(),
             "d_fake": lambda: self._loss.scores(scene.fake_logits).mean(),
+            "d_loss": lambda: self._d_loss(scene.real_logits, scene.fake_logits, turn).mean(),
+            "g_loss": lambda: self._g_loss(scene.real_logits, scene.fake_logits, turn).mean(),
         }
+
+    def _d_loss(self, real_logits: Tensor, fake_logits: Tensor, turn: Turn) -> Tensor:
+        weight = turn.fake_weight
+        is_one = isinstance(weight, float) and weight == 1  # most policies leave logits as they are
+        return self._loss.d(real_logits, fake_logits if is_one else weight * fake_logits)
+
+    def _g_loss(self, real_logits: Tensor, fake_logits: Tensor, turn: Turn) -> Tensor:
+        return _of_best(self._loss.g(real_logits, fake_logits), self._loss.scores(fake_logits), turn.top_k)
 
     def _sides(self, turn: Turn) -> frozenset[Side]:
         """The sides of the scene at whose own samples penalties take D's gradient."""
@@ -132,11 +146,6 @@ class Objectives:
             term = weight * penalty(scene).mean()
             total, terms[log_name(name)] = total + every * term, term
         return total, terms
-
-
-def _times(weight: float | Tensor, logits: Tensor) -> Tensor:
-    """Most policies leave logits as they are."""
-    return logits if isinstance(weight, float) and weight == 1 else weight * logits
 
 
 def _of_best(values: Tensor, scores: Tensor, share: float) -> Tensor:

@@ -32,7 +32,7 @@ def judges_alone(generator: nn.Module, discriminator: nn.Module, z_dim: int, dev
     def is_same() -> bool:
         samples = torch.randn_like(deepcopy(generator)(_latents(z_dim, device)))
         together = _outputs(discriminator, samples)
-        apart = [_outputs(discriminator, part) for part in samples.split(_SAMPLES // 2)]
+        apart = [_outputs(discriminator, part) for part in samples.tensor_split(2)]
         return all(
             torch.allclose(whole, torch.cat(parts), rtol=0, atol=_TOLERANCE * float(whole.abs().max()))
             for whole, *parts in zip(together, *apart, strict=True)
@@ -54,15 +54,19 @@ def to_channels_last(generator: nn.Module, discriminator: nn.Module, z_dim: int,
         return False
 
     def works() -> bool:
-        make, judge = (deepcopy(network).to(memory_format=torch.channels_last) for network in networks)
+        make, judge = (_in_channels_last(deepcopy(network)) for network in networks)
         judge(make(_latents(z_dim, device)).contiguous(memory_format=torch.channels_last))
         return True
 
     if not _succeeds(works):
         return False
     for network in networks:
-        network.to(memory_format=torch.channels_last)
+        _in_channels_last(network)
     return True
+
+
+def _in_channels_last(network: nn.Module) -> nn.Module:
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _latents(z_dim: int, device: torch.device) -> Tensor:

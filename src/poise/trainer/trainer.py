@@ -38,8 +38,8 @@ from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
 from poise.trainer.moves import ON_NEW_SAMPLES, Move, Moves, Phase
 from poise.trainer.objectives import Numbers, Objectives
-from poise.trainer.probe import judges_alone, to_channels_last
 from poise.trainer.player import OptimizerFactory, Player
+from poise.trainer.probe import judges_alone, to_channels_last
 from poise.trainer.randomness import Randomness, latents
 from poise.trainer.state import pack, unpack
 from poise.trainer.warmup import WarmUp
@@ -267,7 +267,7 @@ class Trainer:
         self._take(("D",), batches)
         with self._randomness.stretch(_LOOK, self._phases):
             self._ahead = self._dealt()
-            signals = Signals(self.meters, self._objectives.scores(self._ahead))
+            signals = Signals(self.meters, self._objectives.ahead(self._ahead))
             return self._planned(signals)
 
     def _planned(self, signals: Signals) -> tuple[Phase, ...]:
