@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,20 +23,23 @@ from poise.penalties import PENALTIES, Scene, Weighted
 from poise.schedules import SCHEDULES, Scheduled, least
 from poise.trainer import Autoencoder, Hook, OptimizerFactory, Trainer, WarmUp, mix
 
-__all__ = ["build", "build_generator", "build_hooks"]
+__all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks"]
 
 _INITIAL_WEIGHTS = 0x57
 
 _NETWORKS: Mapping[str, Preset] = {**PRESETS, "layers": LAYERS}
 
-_OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
-    name: value
-    for name, value in vars(torch.optim).items()
-    if isinstance(value, type)
-    and issubclass(value, torch.optim.Optimizer)
-    # LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
-    and name not in ("Optimizer", "LBFGS", "SparseAdam")
-}
+OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = MappingProxyType(
+    {
+        name: value
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type)
+        and issubclass(value, torch.optim.Optimizer)
+        # LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
+        and name not in ("Optimizer", "LBFGS", "SparseAdam")
+    }
+)
+"""Every class of ``torch.optim`` that a config can name."""
 
 
 def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, trust: Sequence[str] = ()) -> Trainer:
@@ -165,7 +169,7 @@ def _number(make: Builder, path: str, value: Any) -> Any:
 
 
 def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> OptimizerFactory:
-    cls = make.entry(path, settings, _OPTIMIZERS, "class of torch.optim")
+    cls = make.entry(path, settings, OPTIMIZERS, "class of torch.optim")
     known = options_of(cls, without=("params",))
     make.require_known(path, settings, known)
     options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
