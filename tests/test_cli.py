@@ -22,9 +22,10 @@ from rich.console import Console
 import poise.cli.inspect as poise_inspect
 from poise.balance import BALANCES
 from poise.cli.progress import Progress, duration
+from poise.config import OPTIMIZERS
 from poise.constraints import CONSTRAINTS
 from poise.losses import LOSSES
-from poise.models import OPS, PRESETS
+from poise.models import INITIALIZERS, OPS, PRESETS
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES
 from poise.runs import Run, State, Status
@@ -667,12 +668,75 @@ def test_show_does_without_networks(poise: Any, tmp_path: Path, content: str) ->
     assert "multiply-adds" not in poise("show", "one").stdout
 
 
+# Networks that grow.
+
+GROWING = "{class: progressive, width: 4, grow_kimg: 0.1, fade_kimg: 0.05}"
+
+
+@pytest.fixture
+def grow(poise: Any) -> Any:
+    def grow(*arguments: str) -> Any:
+        networks = ("--set", f"generator={GROWING}", "--set", f"discriminator={GROWING}")
+        return poise(
+            "train", "digits", "--recipe", "progressive", "--batch", "10", *networks, "--run", "one", *arguments
+        )
+
+    return grow
+
+
+def test_show_prints_growing_networks_at_their_full_size(poise: Any, grow: Any) -> None:
+    grow("--steps", "2")
+    networks = json.loads(poise("show", "one", "--json").stdout)["networks"]
+    full = PRESETS["progressive"].generator(z_dim=64, shape=(1, 8, 8), width=4)
+    assert sum(layer["parameters"] for layer in networks["generator"]) == sum(it.numel() for it in full.parameters())
+    assert [4, 8, 8] in [layer["shape"] for layer in networks["generator"]]
+    assert [4, 8, 8] in [layer["shape"] for layer in networks["discriminator"]]
+    assert "8*8*4" in poise("show", "one").stdout
+
+
+def test_a_run_that_ends_before_its_networks_are_grown_is_warned_of(poise: Any, grow: Any) -> None:
+    done = grow("--steps", "14")
+    assert (
+        "Warning: 14 steps show about 0.14 kimg, and the networks have their full size of 8 x 8 after 0.15: give "
+        "--kimg 0.15 or more, or let them grow earlier by grow_kimg\n"
+    ) in done.stdout
+    assert "Finished at step 14" in done.stdout
+    assert "ends_before_grown; trains on" in poise("show", "one").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--steps", "15"),
+        ("--steps", "3", "--set", "balance.d_steps=5"),
+        ("--steps", "15", "--set", "balance={class: balanced}", "--set", "loss=vanilla"),
+        ("--kimg", "0.15"),
+    ],
+)
+def test_a_run_that_is_long_enough_is_not_warned_of(poise: Any, grow: Any, arguments: tuple[str, ...]) -> None:
+    assert "Warning" not in grow(*arguments).stdout
+    facts = json.loads(poise("show", "one", "--json").stdout)
+    assert facts["nimg"] >= 150
+
+
+def test_groups_that_do_not_divide_the_batch_are_refused_before_there_is_a_run(poise: Any, tmp_path: Path) -> None:
+    layers = "discriminator=['conv 4 stride=2', 'minibatch_stddev group=3', 'linear 1']"
+    arguments = ("train", "digits", "--steps", "1", "--set", layers, "--run", "one")
+    assert poise(*arguments, "--batch", "8", code=2).stderr == (
+        "error: batch is 8, which does not fit the discriminator: minibatch_stddev has groups of 3 and was given 8 "
+        "samples; give a batch that they divide, or another group=\n"
+    )
+    assert not (tmp_path / "one").exists()
+    poise(*arguments, "--batch", "9")
+
+
 # What can be named.
 
 
 def test_parts_lists_everything_that_can_be_named(poise: Any) -> None:
     shown = poise("parts").stdout
-    for table in (LOSSES, PENALTIES, CONSTRAINTS, BALANCES, SCHEDULES, WRAPPERS, PRESETS, OPS):
+    tables = (LOSSES, PENALTIES, CONSTRAINTS, BALANCES, SCHEDULES, OPTIMIZERS, WRAPPERS, PRESETS, OPS, INITIALIZERS)
+    for table in tables:
         for name in table:
             assert f"\n  {name}" in shown
     assert ":math:" not in shown
@@ -684,3 +748,22 @@ def test_parts_of_one_kind_as_json(poise: Any) -> None:
     assert [it["name"] for it in shown["balances"]] == list(BALANCES)
     assert shown["balances"][5]["options"] == {"lambda": "10.0", "pretrain_d": "0"}
     assert "(did you mean 'losses'?)" in poise("parts", "loses", code=2).stderr
+
+
+def test_parts_that_networks_and_players_begin_with(poise: Any) -> None:
+    """What is not a part of its own in a config, but an option of one."""
+    shown = json.loads(poise("parts", "--json").stdout)
+    options = {kind: {it["name"]: it["options"] for it in entries} for kind, entries in shown.items()}
+    assert options["layer-options"] == {
+        "any": {"name": "null", "initializer": "null", "spectral_norm": "false", "trainable": "null"}
+    }
+    assert options["initializers"]["normal"] == {"mean": "0.0", "std": "0.02"}
+    assert options["warm-ups"] == {"autoencoder": {"steps": "", "encoder": "", "optimizer": "Adam"}}
+    # Of a class of torch with the defaults of a config.
+    assert options["optimizers"]["Adam"]["lr"] == options["optimizers"]["Rprop"]["lr"] == "0.0002"
+    assert options["optimizers"]["Adam"]["fused"] == "true"
+    assert "fused" not in options["optimizers"]["Rprop"]
+    assert "params" not in options["optimizers"]["SGD"]
+    does = {it["name"]: it["does"] for entries in shown.values() for it in entries}
+    assert does["xavier"] == "Draw every weight from a normal distribution by its inputs and outputs; in place."
+    assert does["autoencoder"] == "The generator begins as the decoder of an autoencoder, for so many steps."

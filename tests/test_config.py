@@ -167,6 +167,10 @@ def test_wrong_settings(assignment: str, words: str) -> None:
             "penalties={feature_matching: {weight: 1, layers: [lst]}}",
             "penalties.feature_matching.layers: the discriminator has no layer 'lst'",
         ),
+        (
+            "warmup={steps: 1, encoder: ['linear 4', 'minibatch_stddev group=5', 'linear 3']}",
+            "batch is [0-9]+, which does not fit the warmup.encoder: minibatch_stddev has groups of 5",
+        ),
         ("penalties.r3=1", r"penalties.r3: there is no penalty 'r3'"),
         ("g_optimizer.class=Adan", r"g_optimizer: there is no class of torch.optim 'Adan' \(did you mean 'Adam'\?\)"),
         ("g_optimizer.momentum=0.9", "g_optimizer: Adam has no option 'momentum'"),

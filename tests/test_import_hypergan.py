@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from poise import models
-from poise.config import build, parse_file
+from poise.config import build, parse, parse_file
 from poise.data import Data, load
 from poise.errors import ConfigError, PoiseError, ShapeError
 from poise.recipes import resolve
@@ -202,6 +202,10 @@ def test_what_of_a_model_has_no_meaning() -> None:
         ),
         "latent": "latents are uniform there, and drawn from N(0, 1) here",
         "trainer.hooks[1]": "there is no hook 'OnlineEWCTrainHook' here; left out",
+        "trainer.hooks[2]": (
+            "the second gradient is taken where the optimizer's step along the first one leads, and followed alone "
+            "here; it is taken a step of 1e-4 along the gradient away, and the sum of both is followed there"
+        ),
         "trainer.hooks[2].formulation": "has no meaning here",
     }
     assert list(informed(result)) == [
@@ -241,7 +245,7 @@ def _objects(value: Any, path: str = "", places: tuple[Any, ...] = ()) -> Iterat
         )
 
 
-@pytest.mark.parametrize("odd", [[["a"]], {}, "odd", -1, 1e300])
+@pytest.mark.parametrize("odd", [[["a"]], {}, "odd", -1, 0, 1e300])
 def test_odd_values_are_named_or_refused(odd: Any) -> None:
     """Whatever stands anywhere, there is a recipe or an error of poise's own."""
     for value in (read(MODEL, "").value, BALANCED | {"hooks": BALANCED["hooks"][:1]}):
@@ -252,10 +256,11 @@ def test_odd_values_are_named_or_refused(odd: Any) -> None:
                 inside = inside[place]
             inside[places[-1]] = odd
             try:
-                text = imported(changed).text()
+                result = imported(changed)
             except PoiseError:
                 continue
-            assert yaml.safe_load(text)["recipe"] == "vanilla"
+            assert yaml.safe_load(result.text())["recipe"] == "vanilla"
+            parse({"data": "", "steps": 1, "generator": "dcgan", "discriminator": "dcgan", **result.settings})
 
 
 def _leaves(value: Any, places: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -400,7 +405,7 @@ HOOK_OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
         "ExtragradientTrainHook",
         {"step_size": 1e-4},
         {"g_optimizer": {"wrap": [{"class": "extragradient"}]}, "d_optimizer": {"wrap": [{"class": "extragradient"}]}},
-        ["step_size"],
+        ["", "step_size"],
     ),
     (
         "NegativeMomentumTrainHook",
@@ -478,7 +483,8 @@ def _component(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _paths(result: Imported, root: str) -> list[str]:
     """What was warned of, from ``root`` on."""
-    return sorted(note.path.removeprefix(root).lstrip(".") for note in result.notes if note.changes_outcome)
+    paths = [note.path for note in result.notes if note.changes_outcome and note.path.startswith(root)]
+    return sorted(path.removeprefix(root).lstrip(".") for path in paths)
 
 
 def require_training(result: Imported, tmp_path: Path) -> None:
@@ -507,8 +513,11 @@ def test_hooks(
 ) -> None:
     hinge = {"class": "HingeLoss"}  # so that something has a meaning
     result = imported(model(loss=hinge, hooks=[_component(name, options)]))
-    assert result.settings == settings | {"loss": {"class": "hinge"}}
+    of_samples = {"wgan_gp", "r1", "r2", "dragan", "max_gp", "roth"}.intersection(settings.get("penalties", {}))
+    unmixed = {"discriminator": {"class": "dcgan", "norm": "none"}} if of_samples else {}
+    assert result.settings == settings | unmixed | {"loss": {"class": "hinge"}}
     assert _paths(result, "hooks[0]") == sorted(warnings)
+    assert bool(warned(result).get("")) == bool(of_samples)
     require_training(result, tmp_path)
 
 
@@ -554,8 +563,35 @@ def test_a_penalty_of_the_loss_and_clipping_of_the_trainer(tmp_path: Path) -> No
     )
     assert result.settings["penalties"] == {"wgan_gp": {"weight": 10.0}}
     assert result.settings["constraints"] == {"clip": {"limit": 0.02}}
-    assert result.notes == ()
+    assert warned(result) == {"": WITHOUT_BATCH_NORM}
     require_training(result, tmp_path)
+
+
+WITHOUT_BATCH_NORM = (
+    "the recipe's DCGAN discriminator is taken without batch norm, for a penalty on the gradient at each sample takes "
+    "a logit that depends on no other; for vectors give --set discriminator=mlp"
+)
+
+
+def test_a_penalty_of_each_sample_finds_samples_apart(tmp_path: Path) -> None:
+    hooks = [_component("GradientPenaltyTrainHook", {"lambda": 10})]
+    result = imported(model(hooks=hooks))
+    data = pictures(8)
+    one = trainer(result, data, tmp_path, "generator.width=2", "discriminator.width=2")
+    assert not any(isinstance(it, torch.nn.BatchNorm2d) for it in one.discriminator.modules())
+    vectors = load(np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32))
+    step(trainer(result, vectors, tmp_path, "batch=8", "discriminator=mlp"), vectors, 8)
+
+    named = imported(model(hooks=hooks, discriminator={"class": "x.DCGANDiscriminator"}))
+    assert named.settings["discriminator"] == {"class": "dcgan", "norm": "none"}
+    assert "" not in warned(named)  # it has none there either
+    unknown = imported(model(hooks=hooks, discriminator={"class": "x.OddDiscriminator"}))
+    assert unknown.settings["discriminator"] == {"class": "dcgan", "norm": "none"}
+    assert warned(unknown)[""] == WITHOUT_BATCH_NORM
+    own = imported(model(hooks=hooks, discriminator={"layers": ["linear 1"]}))
+    assert own.settings["discriminator"] == {"class": "layers", "layers": ["linear 1"]}
+    counted = imported(model(hooks=hooks, loss={"class": "x.RealnessLoss"}))
+    assert counted.settings["discriminator"] == {"class": "dcgan", "norm": "none", "outputs": 10}
 
 
 def test_a_trainer_around_another(tmp_path: Path) -> None:
@@ -754,6 +790,36 @@ def test_initializers_begin_as_they_do_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            ["linear  16 initializer=(xavier_uniform gain=tanh)   bais=false"],
+            "file.json: generator.layers[0], column 53: linear has no option 'bais' (did you mean 'bias'?)\n"
+            "  linear  16 initializer=(xavier_uniform gain=tanh)   bais=false\n"
+            "                                                      ^",
+        ),
+        (
+            ["initializer relu", "linear 16", "concat   layer   foo"],
+            "file.json: generator.layers[2], column 18: cat reads 'foo', and no layer before it has that name (known: "
+            "noise, self)\n"
+            "  concat   layer   foo\n"
+            "                   ^",
+        ),
+        (
+            ["linear 16 name=a", "initializer relu", "linear 16  initializer=(xavier_normal)  name=a"],
+            "file.json: generator.layers[2], column 41: generator.layers[0] is named 'a' already; choose another name\n"
+            "  linear 16  initializer=(xavier_normal)  name=a\n"
+            "                                          ^",
+        ),
+    ],
+)
+def test_errors_show_layers_as_the_file_has_them(layers: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        imported(model(generator={"layers": layers}))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
     ("networks", "kind", "message"),
     [
         (
@@ -802,6 +868,115 @@ def test_initializers_begin_as_they_do_there() -> None:
 def test_a_layer_that_is_none_is_an_error(networks: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind) as error:
         imported(model(**networks))
+    assert str(error.value) == message
+
+
+# The layer whose layers depend on the size of the images.
+
+
+def resizable(*layers: str) -> dict[str, Any]:
+    return {"class": NETWORK, "layers": ["identity name=w", "linear 10*10*16", "relu", *layers, "hardtanh"]}
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "stages"),
+    [
+        (16, 3, [(18, 30)]),
+        (32, 3, [(34, 30)]),
+        (64, 3, [(36, 60), (66, 30)]),
+        (128, 1, [(36, 40), (68, 20), (130, 10)]),
+    ],
+)
+def test_a_resizable_stack_is_written_out(side: int, channels: int, stages: list[tuple[int, int]]) -> None:
+    """From 10 x 10: doubled, and from then on doubled after 2 are lost at the borders; 20, 36, 68, ...."""
+    images = {"width": side, "height": side, "channels": channels}
+    result = imported(model(generator=resizable("resizable_stack segment_softmax"), input=images))
+    xavier = "initializer=(xavier_normal gain=1.4142135623730951)"
+    written = [
+        text
+        for size, width in stages
+        for text in (
+            f"upsample w={size} h={size}",
+            f"add self (ez_norm {xavier} style=w)",
+            f"conv2d {width} padding=0 {xavier}",
+            "relu",
+        )
+    ][:-1]
+    assert result.settings["size"] == side
+    assert result.settings["generator"]["layers"] == [
+        "identity name=w",
+        "linear 10*10*16",
+        "relu",
+        *written,
+        f"segment_softmax {channels}",
+        "hardtanh",
+    ]
+    assert warned(result) == {}
+    assert informed(result)["generator.layers[3]"] == (
+        f"resizable_stack is written out for images of {side} x {side} and {channels} channels, and for no others"
+    )
+
+
+def test_a_resizable_stack_of_a_file_without_a_size() -> None:
+    options = "resizable_stack style=v segment_channels=2 max_channels=7"
+    result = imported(model(generator=resizable("identity name=v", options)))
+    assert result.settings["size"] == 64
+    layers = result.settings["generator"]["layers"]
+    assert layers[5].endswith("style=v)")
+    assert layers[6].startswith("conv2d 24 ")
+    assert warned(result) == {
+        "generator.layers[4]": (
+            "resizable_stack is written out for images of 64 x 64 and 3 channels; the file does not say their size"
+        )
+    }
+    assert informed(result) == {"generator.layers[4]": "max_channels bounds nothing there, and nothing here"}
+
+
+def test_a_resizable_stack_trains(tmp_path: Path) -> None:
+    value = model(
+        generator=resizable("resizable_stack"), input={"width": 16}, latent={"class": "x.NormalDistribution", "z": 8}
+    )
+    data = pictures(16)
+    numbers = step(trainer(imported(value), data, tmp_path, "discriminator.width=2"), data)
+    assert all(np.isfinite(it) for it in numbers.values())
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            ["linear 2*2*16", "resizable_stack"],
+            "file.json: generator.layers[1], column 1: resizable_stack takes an image (c, h, w) of at least 3 x 3 "
+            "positions; (16, 2, 2) comes in\n"
+            "  resizable_stack\n"
+            "  ^",
+        ),
+        (
+            ["resizable_stack"],
+            "file.json: generator.layers[0], column 1: resizable_stack takes an image (c, h, w) of at least 3 x 3 "
+            "positions; (64,) comes in\n"
+            "  resizable_stack\n"
+            "  ^",
+        ),
+        (
+            ["linear 8*8*16", "resizable_stack  segment_chanels=2"],
+            "file.json: generator.layers[1], column 18: resizable_stack has no option 'segment_chanels' (did you mean "
+            "'segment_channels'?)\n"
+            "  resizable_stack  segment_chanels=2\n"
+            "                   ^",
+        ),
+        (
+            ["linear 8*8*16", "resizable_stack"],
+            "file.json: generator.layers[1], column 1: ez_norm reads a layer named 'w', and none before it has that "
+            "name (none has a name; give one as in 'linear 128 name=w')\n"
+            "  resizable_stack\n"
+            "  ^",
+        ),
+    ],
+)
+def test_resizable_stacks_that_cannot_be(layers: list[str], message: str) -> None:
+    with pytest.raises(PoiseError) as error:
+        imported(model(generator={"layers": layers}))
     assert str(error.value) == message
 
 
@@ -986,14 +1161,26 @@ def test_other_games_are_named() -> None:
         ('{"class": "x.FooTrainHook"}', "there is no hook 'FooTrainHook' here; left out"),
         ("[1]", "file.json holds no object"),
         (
+            '{"class": "torch.optim.Adam", "lr": 1, "weight_decay": -1}',
+            "file.json: torch.optim.Adam refuses these options: Invalid weight_decay",
+        ),
+        (
             '{"class": "torch.optim.Adam", "lr": -1}',
-            "file.json: torch.optim.Adam refuses these options: Invalid learning",
+            "file.json: lr is -1; a learning rate must be above 0, such as 0.001",
         ),
         (
             '{"class": "x.BalancedTrainer", "optimizer": {"class": "torch.optim.Adam", "betas": [2, 0]}}',
             "file.json: optimizer: torch.optim.Adam refuses these options: Invalid beta",
         ),
-        ('{"class": "torch.optim.SGD", "lr": 0}', "file.json: g_optimizer.lr is 0.0: input should be greater than 0"),
+        (
+            '{"class": "x.BalancedTrainer", "optimizer": {"class": "x.AdamOptimizer", "learn_rate": 0}}',
+            "file.json: optimizer.learn_rate is 0; a learning rate must be above 0",
+        ),
+        (
+            '{"hooks": [{"class": "x.InitializeAsAutoencoder", "encoder": {"layers": ["flatten", "linear 4"]},'
+            ' "optimizer": {"class": "torch.optim.SGD", "lr": 0}}]}',
+            r"file.json: hooks\[0\].optimizer.lr is 0; a learning rate must be above 0",
+        ),
     ],
 )
 def test_refusals(text: str, words: str) -> None:

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import typer
@@ -20,16 +21,20 @@ class _Kind(NamedTuple):
         where: how a config names one.
         entries: what makes each, by its name.
         given: arguments that are not options.
+        defaults: defaults that configs have in place of an entry's own.
     """
 
     where: str
     entries: Mapping[str, Callable[..., Any]]
     given: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 def parts(
     kind: str | None = typer.Argument(
-        None, help="losses, penalties, constraints, balances, schedules, wrappers, networks or layers; all if left out."
+        None,
+        help="losses, penalties, constraints, balances, schedules, optimizers, wrappers, warm-ups, networks, layers, "
+        "layer-options or initializers; all if left out.",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -60,7 +65,9 @@ def parts(
 def _kinds() -> dict[str, _Kind]:
     from poise import constraints, losses, penalties
     from poise.balance import BALANCES
-    from poise.models import LAYERS, OPS, PRESETS
+    from poise.config import OPTIMIZERS, OptimizerConfig, WarmupConfig
+    from poise.models import INITIALIZERS, LAYERS, OPS, PRESETS
+    from poise.models.build import layer_options
     from poise.optimizers import WRAPPERS
     from poise.schedules import SCHEDULES
 
@@ -77,13 +84,33 @@ def _kinds() -> dict[str, _Kind]:
         ),
         "balances": _Kind("balance=NAME", BALANCES),
         "schedules": _Kind("in place of a number, such as g_optimizer.lr={class: NAME, ...}; in kimg", SCHEDULES),
+        "optimizers": _Kind(
+            "g_optimizer=NAME, d_optimizer=NAME",
+            OPTIMIZERS,
+            ("params",),
+            # Fused where torch has it, if neither foreach nor differentiable is asked for.
+            {"lr": OptimizerConfig().lr, "fused": True},
+        ),
         "wrappers": _Kind("g_optimizer.wrap=NAME", WRAPPERS, ("base",)),
+        "warm-ups": _Kind(
+            "warmup={class: NAME, ...}",
+            {"autoencoder": WarmupConfig},
+            ("class_",),
+            {"optimizer": OptimizerConfig().class_},
+        ),
         "networks": _Kind(
             "generator=NAME, discriminator=NAME",
             {f"{name} {role}": getattr(it, role) for name, it in networks.items() for role in it._fields},
             ("z_dim", "shape"),
         ),
         "layers": _Kind("generator=['linear 128', 'relu', ...]", OPS, ("site",)),
+        "layer-options": _Kind("in any layer, as in 'conv 64 name=features'", {"any": layer_options}, ("site",)),
+        "initializers": _Kind(
+            "generator.initializer=NAME, discriminator.initializer=NAME; in a layer initializer=NAME or "
+            "initializer=(NAME ...)",
+            INITIALIZERS,
+            ("module",),
+        ),
     }
 
 
@@ -94,7 +121,7 @@ def _facts(name: str, kind: _Kind) -> dict[str, Any]:
         "name": name,
         "does": _plain((inspect.getdoc(make) or "").split("\n\n")[0]),
         "options": {
-            it.name.rstrip("_"): "" if it.default is it.empty else _shown(it.default)
+            it.name.rstrip("_"): "" if it.default is it.empty else _shown(kind.defaults.get(it.name, it.default))
             for it in parameters
             if it.name not in kind.given
         },

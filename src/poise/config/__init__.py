@@ -4,7 +4,7 @@ A config is typed and frozen. An unknown key, a wrong type or a value out of ran
 :class:`~poise.errors.ConfigError` that names the path of the field and the nearest known name.
 """
 
-from poise.config.build import build, build_generator, build_hooks
+from poise.config.build import OPTIMIZERS, build, build_generator, build_hooks
 from poise.config.schema import (
     CheckpointConfig,
     Config,
@@ -21,6 +21,7 @@ from poise.config.schema import (
 from poise.config.text import differences, dump, merge, override, parse, parse_file
 
 __all__ = [
+    "OPTIMIZERS",
     "CheckpointConfig",
     "Config",
     "ConstraintConfig",

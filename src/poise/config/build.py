@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isclose
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,28 +16,32 @@ from poise.config.parts import Builder, options_of
 from poise.config.schema import Config, OptimizerConfig, Part
 from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
-from poise.errors import ConfigError, PoiseError
+from poise.errors import ConfigError, PoiseError, ShapeError
 from poise.losses import LOSSES, AdversarialLoss
 from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of
+from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
 from poise.schedules import SCHEDULES, Scheduled, least
 from poise.trainer import Autoencoder, Hook, OptimizerFactory, Trainer, WarmUp, mix
 
-__all__ = ["build", "build_generator", "build_hooks"]
+__all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks"]
 
 _INITIAL_WEIGHTS = 0x57
 
 _NETWORKS: Mapping[str, Preset] = {**PRESETS, "layers": LAYERS}
 
-_OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
-    name: value
-    for name, value in vars(torch.optim).items()
-    if isinstance(value, type)
-    and issubclass(value, torch.optim.Optimizer)
-    # LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
-    and name not in ("Optimizer", "LBFGS", "SparseAdam")
-}
+OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = MappingProxyType(
+    {
+        name: value
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type)
+        and issubclass(value, torch.optim.Optimizer)
+        # LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
+        and name not in ("Optimizer", "LBFGS", "SparseAdam")
+    }
+)
+"""Every class of ``torch.optim`` that a config can name."""
 
 
 def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, trust: Sequence[str] = ()) -> Trainer:
@@ -146,6 +152,7 @@ def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> WarmUp | Non
     if config.warmup is None:
         return None
     encoder = _discriminator(make, "warmup.encoder", config.warmup.encoder, shape)
+    _require_groups("warmup.encoder", encoder, config.batch)
     with torch.no_grad(), _untrained("warmup.encoder", encoder, shape):
         z = encoder(torch.zeros(2, *shape))
     if z.shape != (2, config.z_dim):
@@ -165,7 +172,7 @@ def _number(make: Builder, path: str, value: Any) -> Any:
 
 
 def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> OptimizerFactory:
-    cls = make.entry(path, settings, _OPTIMIZERS, "class of torch.optim")
+    cls = make.entry(path, settings, OPTIMIZERS, "class of torch.optim")
     known = options_of(cls, without=("params",))
     make.require_known(path, settings, known)
     options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
@@ -210,11 +217,25 @@ def _require_fit(
             "fade_kimg"
         )
     for path, network in (("generator", generator), ("discriminator", discriminator)):
-        if isinstance(network, Growing) and config.kimg is not None and network.grown_at_kimg > config.kimg:
+        _require_groups(path, network, config.batch)
+        if not isinstance(network, Growing) or config.kimg is None:
+            continue
+        grown_at = network.grown_at_kimg
+        if grown_at > config.kimg and not isclose(grown_at, config.kimg):  # a sum, as 0.1 + 0.05, is not quite 0.15
             raise ConfigError(
-                f"{path}.grow_kimg: the network has its full size after {network.grown_at_kimg:g} kimg, and the run "
-                f"ends at {config.kimg:g}; let it grow earlier, or give a longer --kimg"
+                f"{path}.grow_kimg: the network has its full size after {grown_at:g} kimg, and the run ends at "
+                f"{config.kimg:g}; let it grow earlier, or give a longer --kimg"
             )
+
+
+def _require_groups(path: str, network: nn.Module, batch: int) -> None:
+    """Refuse a batch that the network's groups of samples do not divide; the few samples of a trial do not tell."""
+    for layer in network.modules():
+        if isinstance(layer, MinibatchStddev):
+            try:
+                layer(torch.empty(batch, 1, 1, device="meta"))
+            except ShapeError as error:
+                raise ConfigError(f"batch is {batch}, which does not fit the {path}: {error}") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from poise.models.network import Network
 from poise.models.ops import OPS
 from poise.models.site import BODY, BRANCH, Built, Op, Shape, Site
 
-__all__ = ["build", "initializer_of"]
+__all__ = ["build", "initializer_of", "layer_options"]
 
 Initializer: TypeAlias = Callable[[nn.Module], object]
 
@@ -208,7 +208,7 @@ _INITIALIZER = Kind(
 )
 
 
-def _common(
+def layer_options(
     site: Site,
     *,
     name: str | None = None,
@@ -216,10 +216,10 @@ def _common(
     spectral_norm: bool = False,
     trainable: bool | None = None,
 ) -> None:
-    """The options of every layer."""
+    """A name to read the layer by later; how weights begin, whether their spectrum is bounded, and if they train."""
 
 
-_COMMON = parameters(_common)
+_COMMON = parameters(layer_options)
 _COMMON_NAMES = [parameter.name for parameter in _COMMON]
 
 

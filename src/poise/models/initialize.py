@@ -47,7 +47,9 @@ def normal_(module: nn.Module, mean: float = 0.0, std: float = 0.02) -> nn.Modul
 
 
 def xavier_(module: nn.Module, gain: float = 1.0) -> nn.Module:
-    r"""Draw every weight from :math:`N(0, \mathrm{gain}^2 \cdot 2 / (n_{in} + n_{out}))`; in place.
+    r"""Draw every weight from a normal distribution by its inputs and outputs; in place.
+
+    .. math:: N(0,\; \mathrm{gain}^2 \cdot 2 / (n_{in} + n_{out}))
 
     :math:`n_{in}` and :math:`n_{out}` are the connections of a unit to the layer before and after it.
 
@@ -67,7 +69,9 @@ def xavier_(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
 
 def kaiming_(module: nn.Module, slope: float = 0.0) -> nn.Module:
-    r"""Draw every weight from :math:`N(0, 2 / ((1 + \mathrm{slope}^2)\, n_{in}))`; in place.
+    r"""Draw every weight from a normal distribution by its inputs; in place.
+
+    .. math:: N(0,\; 2 / ((1 + \mathrm{slope}^2)\, n_{in}))
 
     Args:
         module: the network.

@@ -6,21 +6,23 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from poise.config import Config, build, build_hooks, differences, dump, parse, parse_file
 from poise.data import Batches, Data, save_png
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.metrics import sliced_wasserstein
-from poise.models import summary
+from poise.models import Growing, summary
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
@@ -200,8 +202,8 @@ class Session:
 
     def _networks(self) -> dict[str, list[dict[str, Any]]]:
         rows = {
-            "generator": summary(self.trainer.generator, (self.config.z_dim,)),
-            "discriminator": summary(self.trainer.discriminator, self.data.shape),
+            "generator": summary(_grown(self.trainer.generator), (self.config.z_dim,)),
+            "discriminator": summary(_grown(self.trainer.discriminator), self.data.shape),
         }
         return {
             name: [
@@ -211,9 +213,36 @@ class Session:
             for name, layers in rows.items()
         }
 
+    def _warn_of_an_early_end(self) -> None:
+        """Say so where the steps are over before networks that grow have their full size."""
+        trainer, steps = self.trainer, self.config.steps
+        growing = [it for it in (trainer.generator, trainer.discriminator) if isinstance(it, Growing)]
+        if steps is None or not growing:
+            return
+        grown_at, side = growing[0].grown_at_kimg, growing[0].side  # of both: they grow at the same time
+        left = steps - max(trainer.steps, 0 if trainer.warmup is None else trainer.warmup.steps)
+        images = self._batches_a_step(steps) * self.config.batch * trainer.fabric.world_size
+        end = (trainer.nimg + max(left, 0) * images) / 1000
+        if end < grown_at and not isclose(end, grown_at):
+            evidence = {"kimg": end, "grown_at_kimg": grown_at}
+            self._event("ends_before_grown", "warning", evidence, "trains on")
+            self._say(
+                f"Warning: {steps:,} steps show about {end:,.4g} kimg, and the networks have their full size of "
+                f"{side} x {side} after {grown_at:g}: give --kimg {grown_at:g} or more, or let them grow earlier by "
+                "grow_kimg"
+            )
+
+    def _batches_a_step(self, step: int) -> int:
+        """How many real batches D is shown at a step that is far along, as the policy would plan it without signals."""
+        balance = self.trainer.balance
+        if balance.looks_ahead:  # the batch that it looks at is the one that is played on
+            return 1
+        return sum("D" in phase for phase in deepcopy(balance).plan(step, {}))
+
     def _train(self) -> Outcome:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
         first_nimg = self.trainer.nimg
+        self._warn_of_an_early_end()
         stops = Stops(self.run.stop_request, self._max_seconds, _signals())
         self._write_status(State.RUNNING)
         t0 = time.perf_counter()
@@ -323,6 +352,14 @@ def _state(checkpoint: Checkpoint) -> dict[str, Any]:
         raise CheckpointError(
             message if str(checkpoint.path) in message else f"{checkpoint.path}: {message}"
         ) from error
+
+
+def _grown(network: nn.Module) -> nn.Module:
+    """A network as it is in the end: of one that grows, a copy at its full size."""
+    if isinstance(network, Growing):
+        network = deepcopy(network)
+        network.progress(network.grown_at_kimg)
+    return network
 
 
 def _signals() -> tuple[signal.Signals, ...]:

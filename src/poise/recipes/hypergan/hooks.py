@@ -178,6 +178,12 @@ def _weight_constraint(fields: Fields, draft: Draft) -> None:
 
 
 def _extragradient(fields: Fields, draft: Draft) -> None:
+    """Two gradients are one step of the optimizer there, and two steps here."""
+    draft.notes.warn(
+        fields.path,
+        "the second gradient is taken where the optimizer's step along the first one leads, and followed alone here; "
+        "it is taken a step of 1e-4 along the gradient away, and the sum of both is followed there",
+    )
     draft.wraps.append({"class": "extragradient"})
 
 

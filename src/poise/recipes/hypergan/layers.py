@@ -1,7 +1,8 @@
 """HyperGAN's layer strings in the language of :mod:`poise.models`, which grew out of theirs.
 
-What differs is translated: initializers, whose gain is named by an activation, and ``concat``. Obsolete lines of an
-initializer alone are dropped. All else must be a layer here too, for a network without a layer is another network.
+What differs is translated: initializers, whose gain is named by an activation, ``concat``, and ``resizable_stack``.
+Obsolete lines of an initializer alone are dropped. All else must be a layer here too, for a network without a layer is
+another network.
 """
 
 import re
@@ -13,13 +14,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from poise.errors import ConfigError, ShapeError
+from poise.errors import ConfigError, PoiseError, ShapeError
 from poise.models import Network, build
-from poise.models.grammar import Layer, Value, parse
+from poise.models.grammar import Layer, Source, Value, parse
 from poise.recipes.hypergan.document import inner
 from poise.recipes.hypergan.fields import Notes, is_number, shown
+from poise.recipes.hypergan.stack import DEFAULT_CHANNELS, DEFAULT_SIDE, STACK, stack
 
-__all__ = ["Layers", "read_layers"]
+__all__ = ["Layers", "Line", "read_layers"]
+
+
+class Line(NamedTuple):
+    """A layer as it is written here, and what it was made of.
+
+    Attributes:
+        text: how it is written here.
+        source: what the file has.
+        place: its place in the file's list.
+        columns: for each sign of ``text``, the column in ``source``, from 1, that it was made of.
+    """
+
+    text: str
+    source: str
+    place: int
+    columns: Sequence[int]
 
 
 class Layers(NamedTuple):
@@ -28,32 +46,80 @@ class Layers(NamedTuple):
     Attributes:
         path: where they are in the file.
         origin: what the file is called.
-        texts: how each is written here.
-        places: the place of each in the file's list.
+        lines: the layers.
     """
 
     path: str
     origin: str
-    texts: list[str]
-    places: list[int]
+    lines: list[Line]
+
+    @property
+    def texts(self) -> list[str]:
+        """How each layer is written here."""
+        return [line.text for line in self.lines]
 
     def built(self, shape: Sequence[int]) -> Network:
         """The network for samples of this shape, on the meta device: with shapes, without values.
 
         Raises:
-            ConfigError: when a layer is none; the message names its place in the file.
+            ConfigError: when a layer is none; the message shows its place in the file.
             ShapeError: when the layers do not fit the shape.
         """
-        if not self.texts:
+        if not self.lines:
             raise ConfigError(f"{self.origin}: {self.path} is empty; a network needs a layer")
         try:
             with torch.device("meta"):
                 return build(self.texts, shape)
         except (ConfigError, ShapeError) as error:
-            kind = ShapeError if isinstance(error, ShapeError) else ConfigError
-            first, line, shows = str(error).partition("\n")
-            message = re.sub(r"\blayer (\d+)", lambda it: inner(self.path, self.places[int(it[1]) - 1]), first)
-            raise kind(f"{self.origin}: {message}{line}{shows}") from error
+            raise self._in_the_file(error) from error
+
+    def _in_the_file(self, error: PoiseError) -> PoiseError:
+        """What is wrong with a layer as it is written here, said of what the file has."""
+        found = _PLACE.match(str(error))
+        assert found is not None
+        line = self.lines[int(found["layer"]) - 1]
+        source = Source(f"{self.origin}: {inner(self.path, line.place)}", line.source)
+        # Of other layers it tells the number.
+        says = re.sub(r"\blayer (\d+)", lambda it: inner(self.path, self.lines[int(it[1]) - 1].place), found["says"])
+        return source.error(line.columns[int(found["column"]) - 1], says, type(error))
+
+    def unfolded(self, shape: Sequence[int], side: int | None, channels: int | None, notes: Notes) -> "Layers":
+        """The same layers with those written out that depend on the size of the images: ``resizable_stack``.
+
+        Args:
+            shape: the shape of what the network is given.
+            side: the side of the images, or None where the file does not say it.
+            channels: the channels of the images, or None where the file does not say them.
+            notes: where to note what was done.
+
+        Raises:
+            ConfigError: when a layer is none; the message shows its place in the file.
+            ShapeError: when the layers do not fit the shape.
+        """
+        lines: list[Line] = []
+        for line in self.lines:
+            layer = parse(line.text)
+            if layer.op != STACK:
+                lines.append(line)
+                continue
+            where = inner(self.path, line.place)
+            comes_in = Layers(self.path, self.origin, lines).built(shape).output_shape if lines else tuple(shape)
+            layer = parse(line.source, f"{self.origin}: {where}")
+            images = (channels or DEFAULT_CHANNELS, side or DEFAULT_SIDE)
+            for text in stack(layer, comes_in, *images):
+                new = _line(text, line.place, where, self.origin, notes)
+                lines.append(Line(new.text, line.source, line.place, [layer.column] * len(new.text)))
+            if any(option.name == "max_channels" for option in layer.options):
+                notes.inform(where, "max_channels bounds nothing there, and nothing here")
+            says = f"{STACK} is written out for images of {images[1]} x {images[1]} and {images[0]} channels"
+            if side is None:
+                notes.warn(where, f"{says}; the file does not say their size")
+            else:
+                notes.inform(where, f"{says}, and for no others")
+        return Layers(self.path, self.origin, lines)
+
+
+_PLACE = re.compile(r"layer (?P<layer>\d+), column (?P<column>\d+): (?P<says>.*)")
 
 
 def read_layers(values: Any, path: str, origin: str, notes: Notes) -> Layers:
@@ -70,7 +136,7 @@ def read_layers(values: Any, path: str, origin: str, notes: Notes) -> Layers:
     """
     if not isinstance(values, list):
         raise ConfigError(f"{origin}: {path} is {shown(values)}; it must be a list of layers such as 'conv 64'")
-    texts, places = [], []
+    lines = []
     for place, text in enumerate(values):
         where = inner(path, place)
         if not isinstance(text, str):
@@ -78,19 +144,20 @@ def read_layers(values: Any, path: str, origin: str, notes: Notes) -> Layers:
         if text.split()[:1] == ["initializer"]:
             notes.inform(where, f"{shown(text)} is obsolete; left out")
             continue
-        texts.append(_translated(text, where, origin, notes))
-        places.append(place)
-    return Layers(path, origin, texts, places)
+        lines.append(_line(text, place, where, origin, notes))
+    return Layers(path, origin, lines)
 
 
-def _translated(text: str, where: str, origin: str, notes: Notes) -> str:
-    try:
-        layer = parse(text, where)
-    except ConfigError as error:
-        raise ConfigError(f"{origin}: {error}") from error
+def _line(source: str, place: int, where: str, origin: str, notes: Notes) -> Line:
+    """The translation of a layer, with one space between words."""
+    layer = parse(source, f"{origin}: {where}")
+    signs = [(sign, column) for column, sign in enumerate(source, 1)]
     for start, end, new in sorted(_edits(layer, where, notes), reverse=True):
-        text = text[:start] + new + text[end:]
-    return " ".join(text.split())
+        signs[start:end] = [(sign, start + 1) for sign in new]
+    kept: list[tuple[str, int]] = []
+    for word in re.finditer(r"\S+", "".join(sign for sign, _ in signs)):
+        kept += [*([(" ", signs[word.start()][1])] if kept else []), *signs[word.start() : word.end()]]
+    return Line("".join(sign for sign, _ in kept), source, place, [column for _, column in kept])
 
 
 class _Edit(NamedTuple):

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from poise.config import parse
 from poise.data.picture import check_size
 from poise.errors import ConfigError, DataError
 from poise.recipes.hypergan.document import inner, read
@@ -104,7 +103,6 @@ def convert(text: str, origin: str) -> Imported:
     if not settings:
         named = "; ".join(str(note) for note in notes[:3])
         raise ConfigError(f"{origin}: nothing in it has a meaning here{f' ({named})' if named else ''}")
-    _require_valid(settings, origin)
     order = {path: place for place, path in enumerate(_paths(document.value, ""))}
     return Imported(origin, settings, tuple(sorted(notes, key=lambda note: order.get(note.path, -1))))
 
@@ -182,6 +180,7 @@ def _finished(draft: Draft) -> dict[str, Any]:
     """The settings in the order in which configs have them."""
     found = fit(draft)
     side = _side(draft, found.shape)
+    _keep_samples_apart(draft)
     _count_outcomes(draft, found)
     settings = dict(draft.settings)
     for role in ("g_optimizer", "d_optimizer"):
@@ -223,6 +222,25 @@ def _side(draft: Draft, made: tuple[int, ...] | None) -> int | None:
     return side
 
 
+# Penalties on D's gradient at each sample.
+_OF_SAMPLES = frozenset({"wgan_gp", "r1", "r2", "dragan", "max_gp", "roth"})
+
+
+def _keep_samples_apart(draft: Draft) -> None:
+    """Leave batch norm out of a preset where a penalty is that of each sample: it makes one's logit that of all."""
+    penalties = draft.settings.get("penalties", {})
+    classes = {part.get("class", name) for name, part in penalties.items()}
+    if isinstance(draft.discriminator, Layers) or _OF_SAMPLES.isdisjoint(classes):
+        return
+    if draft.discriminator is None:
+        draft.notes.warn(
+            "",
+            "the recipe's DCGAN discriminator is taken without batch norm, for a penalty on the gradient at each "
+            "sample takes a logit that depends on no other; for vectors give --set discriminator=mlp",
+        )
+    draft.discriminator = (draft.discriminator or {"class": "dcgan"}) | {"norm": "none"}
+
+
 def _count_outcomes(draft: Draft, found: Fit) -> None:
     """Bring the realness loss and the discriminator's outputs together: the latter are its outcomes."""
     loss = draft.settings.get("loss", {})
@@ -238,19 +256,10 @@ def _count_outcomes(draft: Draft, found: Fit) -> None:
         del draft.settings["loss"]
         return
     loss["outcomes"] = _OUTCOMES
-    draft.discriminator = {"class": "dcgan", "outputs": _OUTCOMES}
+    draft.discriminator = (draft.discriminator or {"class": "dcgan"}) | {"outputs": _OUTCOMES}
 
 
 _OUTCOMES = 10  # the loss's own default
-
-
-def _require_valid(settings: Mapping[str, Any], origin: str) -> None:
-    """Refuse values that no config has, such as a negative learning rate.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    parse({"data": "", "steps": 1, "generator": "dcgan", "discriminator": "dcgan", **settings}, origin)
 
 
 def _paths(value: Any, path: str) -> Iterator[str]:

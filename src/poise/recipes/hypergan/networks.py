@@ -10,6 +10,7 @@ from poise.recipes.hypergan.draft import Draft, Network
 from poise.recipes.hypergan.fields import Fields
 from poise.recipes.hypergan.layers import Layers, read_layers
 from poise.recipes.hypergan.names import key, last_name
+from poise.recipes.hypergan.stack import DEFAULT_CHANNELS, DEFAULT_SIDE
 
 __all__ = ["Fit", "fit", "is_layered", "read_latent", "read_network"]
 
@@ -95,7 +96,7 @@ def _compare(name: Any, path: str, draft: Draft) -> None:
 # What networks say together.
 
 # Sides of images that are tried where the file names none, the most common one first.
-_SIDES = (64, 32, 128, 256, 16, 8, 512, 1024)
+_SIDES = (DEFAULT_SIDE, 32, 128, 256, 16, 8, 512, 1024)
 _DEFAULT_Z = 64  # the recipe's
 
 
@@ -121,11 +122,11 @@ def fit(draft: Draft) -> Fit:
         ShapeError: when layers do not fit each other.
     """
     z, encoder = draft.z, draft.encoder
-    shape = _made(draft.generator, z) if z or encoder is None else None
+    shape = _made(draft, z) if z or encoder is None else None
     codes = None if encoder is None else _given(encoder, _shapes(draft, shape))
     if z is None and codes is not None:
         z = prod(codes)
-        shape = _made(draft.generator, z)
+        shape = _made(draft, z)
     if encoder is not None and codes != (z,):
         found = " x ".join(map(str, codes or ()))
         draft.notes.warn(
@@ -136,9 +137,13 @@ def fit(draft: Draft) -> Fit:
     return Fit(z, shape, outputs)
 
 
-def _made(generator: Network, z: int | None) -> tuple[int, ...] | None:
-    """The shape of the samples that the generator's layers make."""
-    return generator.built((z or _DEFAULT_Z,)).output_shape if isinstance(generator, Layers) else None
+def _made(draft: Draft, z: int | None) -> tuple[int, ...] | None:
+    """The shape of the samples that the generator's layers make; those that depend on the images' size are unfolded."""
+    if not isinstance(draft.generator, Layers):
+        return None
+    shape = (z or _DEFAULT_Z,)
+    draft.generator = draft.generator.unfolded(shape, draft.side, draft.channels, draft.notes)
+    return draft.generator.built(shape).output_shape
 
 
 def _given(layers: Layers, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -157,4 +162,4 @@ def _shapes(draft: Draft, made: tuple[int, ...] | None) -> list[tuple[int, ...]]
     """The shapes that samples may have."""
     if made is not None:
         return [made]
-    return [(draft.channels or 3, side, side) for side in ([draft.side] if draft.side else _SIDES)]
+    return [(draft.channels or DEFAULT_CHANNELS, side, side) for side in ([draft.side] if draft.side else _SIDES)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from poise.config import OPTIMIZERS
 from poise.errors import ConfigError
 from poise.recipes.hypergan.draft import Draft
 from poise.recipes.hypergan.fields import Fields, is_number, shown
@@ -14,16 +15,7 @@ from poise.recipes.hypergan.names import key, last_name
 
 __all__ = ["is_optimizer", "read_optimizer"]
 
-_CLASSES: Mapping[str, type[torch.optim.Optimizer]] = MappingProxyType(
-    {
-        name.lower(): value
-        for name, value in vars(torch.optim).items()
-        if isinstance(value, type)
-        and issubclass(value, torch.optim.Optimizer)
-        # As in configs: LBFGS wants to evaluate the loss again and again, SparseAdam sparse gradients.
-        and name not in ("Optimizer", "LBFGS", "SparseAdam")
-    }
-)
+_CLASSES = MappingProxyType({name.lower(): value for name, value in OPTIMIZERS.items()})
 _OTHER_NAMES = MappingProxyType({"gradientdescent": "sgd"})
 
 
@@ -48,7 +40,7 @@ def read_optimizer(fields: Fields, draft: Draft) -> dict[str, Any]:
         draft: the recipe.
 
     Raises:
-        ConfigError: when torch refuses the options.
+        ConfigError: when the learning rate is not above 0, or torch refuses the options.
     """
     cls = _class_of(fields.peek("class"))
     while cls is None and isinstance(fields.peek("optimizer"), dict):
@@ -65,7 +57,7 @@ def read_optimizer(fields: Fields, draft: Draft) -> dict[str, Any]:
         fields.notes.warn(fields.path, f"{what}; Adam with the same lr and betas is taken")
         cls = torch.optim.Adam
     fields.take("class")
-    options = _options(fields, cls)
+    options = _options(fields, cls, draft.origin)
     fields.close()
     try:
         cls([torch.zeros(1, 1)], **options)
@@ -75,7 +67,7 @@ def read_optimizer(fields: Fields, draft: Draft) -> dict[str, Any]:
     return {"class": cls.__name__} | options
 
 
-def _options(fields: Fields, cls: type[torch.optim.Optimizer]) -> dict[str, Any]:
+def _options(fields: Fields, cls: type[torch.optim.Optimizer], origin: str) -> dict[str, Any]:
     """The options that the class has, TensorFlow's names of some of them among others."""
     known = {name: it.default for name, it in inspect.signature(cls).parameters.items() if name != "params"}
     options: dict[str, Any] = {}
@@ -83,8 +75,7 @@ def _options(fields: Fields, cls: type[torch.optim.Optimizer]) -> dict[str, Any]
         if name == "betas":
             options[name] = _betas(fields, default)
         elif name == "lr":
-            default = float(default) if isinstance(default, int | float) else 1e-3
-            options[name] = fields.number("lr", "learn_rate", "learning_rate", default=default)
+            options[name] = _lr(fields, float(default) if isinstance(default, int | float) else 1e-3, origin)
         else:
             value = fields.take(name, *_ALIASES.get(name, ()))
             if isinstance(value, bool | int | float):
@@ -97,6 +88,18 @@ def _options(fields: Fields, cls: type[torch.optim.Optimizer]) -> dict[str, Any]
 
 
 _ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType({"eps": ("epsilon",), "alpha": ("decay",)})
+
+
+_LR = ("lr", "learn_rate", "learning_rate")
+
+
+def _lr(fields: Fields, default: float, origin: str) -> float:
+    """The learning rate; with 0, which torch takes, nothing would be learned."""
+    path = next((fields.path_of(name) for name in _LR if name in fields), "")
+    lr = fields.number(*_LR, default=default)
+    if not lr > 0:
+        raise ConfigError(f"{origin}: {path} is {lr:g}; a learning rate must be above 0, such as {default:g}")
+    return lr
 
 
 def _betas(fields: Fields, default: tuple[float, float]) -> list[float]:
