@@ -199,6 +199,21 @@ def test_spectral_norm_reaches_every_part_of_a_layer() -> None:
     assert all(parametrize.is_parametrized(part, "weight") for part in convolutions)
 
 
+def test_spectral_norm_is_of_weights_as_they_multiply() -> None:
+    """At an equalized learning rate, the scale of run time is a part of the weight, and is divided out with it."""
+    torch.manual_seed(0)
+    plain = build(["equal_linear 4 bias=false lr_mul=0.01"], (6,)).layers[0]
+    layer = build(["equal_linear 4 bias=false lr_mul=0.01 spectral_norm=true"], (6,)).layers[0]
+    effective = layer.eval()(torch.eye(6)).T
+    assert torch.linalg.matrix_norm(effective, ord=2).item() == pytest.approx(1, abs=0.05)
+    assert torch.linalg.matrix_norm(plain(torch.eye(6)), ord=2).item() > 1.2
+    network = build(["identity name=w", "modulated_conv2d 4 demodulate=false spectral_norm=true"], (3, 8, 8))
+    convolution = network.layers[1].layer
+    assert convolution.weight_scale == convolution.style.weight_scale == 1
+    for part in (convolution, convolution.style):
+        assert len(part.parametrizations.weight) == 1
+
+
 def test_trainable_false_freezes() -> None:
     network = build(["linear 4 trainable=false", "linear 3", "add self (linear 3) trainable=false"], (2,))
     trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
@@ -453,11 +468,25 @@ CARETS = [
     (["conv 3 name=self"], IMAGE, "the name 'self' has a meaning already"),
     (["conv 3 name=training"], IMAGE, "the name 'training' has a meaning already"),
     (["add (conv 3 name=how)"], IMAGE, "the name 'how' has a meaning already"),
-    (["relu spectral_norm=true"], IMAGE, "column 6: relu has no weights that spectral_norm= could change"),
-    (["relu initializer=normal"], IMAGE, "column 6: relu has no weights that initializer= could change"),
+    (
+        ["relu spectral_norm=true"],
+        IMAGE,
+        "column 6: relu has no linear layer and no convolution of its own, and spectral_norm= is for their weights",
+    ),
+    (["batch_norm initializer=normal"], IMAGE, "of its own, and initializer= is for their weights"),
     (["relu trainable=false"], IMAGE, "column 6: relu has no weights that trainable= could change"),
-    (["add self (conv 3) spectral_norm=true"], IMAGE, "column 19: add has no weights that spectral_norm= could change"),
-    (["equal_linear 3 initializer=normal"], IMAGE, "equal_linear has no weights that initializer= could change"),
+    (["add self (conv 3) spectral_norm=true"], IMAGE, "column 19: add has no linear layer and no convolution of its"),
+    (
+        ["equal_linear 3 initializer=normal"],
+        IMAGE,
+        "column 16: equal_linear scales its weights at run time, and so draws them itself (equalized learning rate): "
+        "leave initializer= out",
+    ),
+    (
+        ["identity name=w", "modulated_conv2d 3 initializer=(normal 0 1)"],
+        IMAGE,
+        "column 20: modulated_conv2d scales its weights at run time",
+    ),
     (
         ["conv 3 initializer=(norml 0 1)"],
         IMAGE,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from poise.constraints import CONSTRAINTS
 from poise.errors import ConfigError, ShapeError
 from poise.losses import LOSSES
 from poise.models import (
@@ -21,6 +22,7 @@ from poise.models import (
     dcgan_discriminator,
     dcgan_generator,
     normal_,
+    progressive_discriminator,
     resnet_discriminator,
     resnet_generator,
     spectral_norm_,
@@ -300,6 +302,19 @@ def test_spectral_norm(build: Any) -> None:
     values = largest_singular_values(bound.eval())
     assert len(values) == len(largest_singular_values(free))
     assert max(abs(value - 1) for value in values) < 0.01
+
+
+def test_spectral_norm_of_weights_that_are_scaled_at_run_time() -> None:
+    for normalize in (spectral_norm_, CONSTRAINTS["spectral_norm"].prepare):
+        torch.manual_seed(0)
+        network = grown(progressive_discriminator((1, 8, 8), width=4))
+        normalize(network)
+        scaled = [layer for layer in network.modules() if hasattr(layer, "weight_scale")]
+        assert len(scaled) == 7
+        for layer in scaled:
+            layer(torch.randn(1, layer.weight.shape[1], *[4] * (layer.weight.ndim - 2)))
+            effective = (layer.weight_scale * layer.weight).flatten(1)
+            assert torch.linalg.matrix_norm(effective, 2).item() == pytest.approx(1, abs=0.05)
 
 
 def test_spectral_norm_follows_the_weights() -> None:
