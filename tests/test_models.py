@@ -203,6 +203,17 @@ def test_width_is_at_least_1(name: str) -> None:
             build((3, 8, 8), width=0)
 
 
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [("bach", r"did you mean 'batch'\?"), ("layer", "known: batch, none"), (None, r"did you mean 'none'\?")],
+)
+@pytest.mark.parametrize("build", [dcgan_generator, dcgan_discriminator, resnet_generator])
+def test_unknown_norms_are_refused(build: Any, norm: Any, words: str) -> None:
+    z_dim = {} if build is dcgan_discriminator else {"z_dim": 4}
+    with pytest.raises(ConfigError, match=rf"norm: there is no normalization {norm!r} \({words}\)"):
+        build(**z_dim, shape=(1, 8, 8), norm=norm)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_layer_is_shared(name: str) -> None:
     for network in (generator(name, (3, 8, 8)), discriminator(name)):

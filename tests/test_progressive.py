@@ -344,7 +344,9 @@ def test_equalized_learning_rate() -> None:
     """Weights are drawn from N(0, 1), and scaled at run time by He's constant, or 1 / sqrt(fan in) at the ends."""
     torch.manual_seed(0)
     g, d = make_generator(64, (3, 8, 8), width=64), make_discriminator((3, 8, 8), width=64)
-    layers = [layer for network in (g, d) for layer in network.modules() if isinstance(layer, EqualConv2d | EqualLinear)]
+    layers = [
+        layer for network in (g, d) for layer in network.modules() if isinstance(layer, EqualConv2d | EqualLinear)
+    ]
     ends = {*g.to_rgb, d.blocks[0][-1]}
     assert len(layers) == 6 + 7
     for layer in layers:
