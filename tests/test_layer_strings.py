@@ -274,14 +274,22 @@ def test_named_layers_are_found_and_read() -> None:
     network = build(
         ["linear 4 name=w", "relu", "add self (linear 4 name=inner)", "cat self w inner", "layer w name=again"], (2,)
     )
-    assert network.get_submodule("w") is network.layer_named("w") is network.layers[0]
-    assert network.layer_named("inner") is network.layers[2].get_submodule("inner")
+    named = network.named_layers()
+    assert list(named) == ["w", "1", "2", "3", "again", "inner"]
+    assert network.get_submodule("w") is named["w"] is network.layers[0]
+    assert named["inner"] is network.layers[2].get_submodule("inner")
     assert network.output_shape == (4,)
     assert "w.weight" in network.state_dict()
     x = torch.randn(3, 2)
     torch.testing.assert_close(network(x), network.layers[0](x))
-    with pytest.raises(ConfigError, match=r"no layer is named 'inna' \(did you mean 'inner'\?\)"):
-        network.layer_named("inna")
+
+
+def test_the_parts_of_a_layer_have_no_names() -> None:
+    network = build(
+        ["linear 3*3*4 name=w", "residual (conv name=q) (relu)", "adaptive_instance_norm", "add self (residual 1)"],
+        (2,),
+    )
+    assert list(network.named_layers()) == ["w", "1", "2", "3", "q"]
 
 
 def test_cat_is_of_what_each_gave() -> None:
@@ -815,7 +823,7 @@ def test_unknown_options_are_refused(name: str) -> None:
 def test_every_op_takes_a_name(name: str) -> None:
     text, shape, _ = CASES[name][0]
     network = network_of(f"{text} name=features", shape)
-    assert network.layer_named("features") is network.get_submodule("features")
+    assert network.named_layers()["features"] is network.get_submodule("features")
 
 
 # Whole networks in the manner of HyperGAN 1.x, at 64 x 64.
