@@ -513,13 +513,23 @@ CARETS = [
     (["residual 2 3"], IMAGE, "residual takes either one number of blocks or layers in parentheses"),
     (["residual 2 (relu)"], IMAGE, "residual takes either one number of blocks or layers in parentheses"),
     (["residual (relu) block=up"], IMAGE, "residual takes block= and output_channels= for a number of blocks"),
-    (["softmax dim=0"], IMAGE, "column 9: softmax takes a dimension of a sample; 0 is the batch"),
     (
         ["efficient_attention heads=3"],
         IMAGE,
         "column 21: efficient_attention needs heads that divide 16 key and 16 value",
     ),
-    (["linear 999999999*999999999"], IMAGE, "column 1: linear cannot be made: "),
+    (
+        ["linear 999999999*999999999"],
+        IMAGE,
+        "column 1: linear cannot be made: its weights are more than memory holds; take smaller sizes\n",
+    ),
+    (["conv 99999999999"], IMAGE, "column 1: conv cannot be made: its weights are more than memory holds"),
+    (["conv 3 filter=99999999999 padding=99999999999"], IMAGE, "column 1: conv cannot be made: its weights are more"),
+    (["celu alpha=0"], IMAGE, "column 12: celu takes alpha: a number above 0, not '0'"),
+    (["softplus beta=0"], IMAGE, "column 15: softplus takes beta: a number above 0, not '0'"),
+    (["softplus 0"], IMAGE, "column 10: softplus takes beta: a number above 0, not '0'"),
+    (["softshrink -1"], IMAGE, "column 12: softshrink takes lambd: a number at least 0, not '-1'"),
+    (["gelu approximate=foo"], IMAGE, "column 18: gelu takes approximate: one of none, tanh, not 'foo'"),
 ]
 MISFITS = [
     (
@@ -592,10 +602,12 @@ MISFITS = [
         IMAGE,
         "glu does not work so: Halving dimension must be even, but dimension 1 is size 3; (3, 8, 8) comes in",
     ),
-    (["prelu 4"], IMAGE, "prelu does not work so: "),
+    (["prelu 4"], IMAGE, "column 7: prelu has 1 parameter, or one for each of 3 channels; (3, 8, 8) comes in"),
     (["hardtanh 2 1"], IMAGE, "hardtanh does not work so: "),
-    (["gelu approximate=foo"], IMAGE, "gelu does not work so: approximate argument must be either none or tanh; (3"),
-    (["softmax dim=7"], IMAGE, "softmax does not work so: Dimension out of range"),
+    (["softmax dim=7"], IMAGE, "column 9: softmax takes a dimension from 1 to 3; 0 is the batch; (3, 8, 8) comes in"),
+    (["softmax 7"], IMAGE, "column 9: softmax takes a dimension from 1 to 3; 0 is the batch; (3, 8, 8) comes in"),
+    (["softmax dim=0"], IMAGE, "column 9: softmax takes a dimension from 1 to 3"),
+    (["log_softmax -4"], IMAGE, "column 13: log_softmax takes a dimension from 1 to 3"),
     (["softmax2d"], (3, 8), "softmax2d takes an image (c, h, w); (3, 8) comes in"),
 ]
 

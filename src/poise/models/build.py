@@ -152,8 +152,10 @@ class _Builder:
             if isinstance(error, ShapeError):
                 raise _error(layer, column, f"{layer.op} {error}; {site.shape} comes in", ShapeError) from error
             raise _error(layer, column, f"{layer.op} {error}") from error
-        except (RuntimeError, TypeError, OverflowError) as error:  # more memory than there is, among others
-            reason = str(error).partition("\n")[0]
+        except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
+            reason = "its weights are more than memory holds; take smaller sizes"
+            if not _is_of_size(error):
+                reason = str(error).partition("\n")[0]
             raise _error(layer, layer.column, f"{layer.op} cannot be made: {reason}") from error
 
     def prepare(
@@ -231,6 +233,12 @@ def _common(
 
 _COMMON = parameters(_common)
 _COMMON_NAMES = [parameter.name for parameter in _COMMON]
+
+
+def _is_of_size(error: Exception) -> bool:
+    """Whether torch could not make a tensor because of its size, which it says in words of each device's own."""
+    words = ("allocate", "overflow", "out of memory")
+    return isinstance(error, OverflowError | MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def _error(layer: Layer, column: int, message: str, kind: type[PoiseError] = ConfigError) -> PoiseError:

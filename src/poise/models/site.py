@@ -94,6 +94,20 @@ class Site(NamedTuple):
         if len(self.shape) not in ranks:
             raise MisfitError(f"takes {' or '.join(RANKS[rank] for rank in ranks)}")
 
+    def dimension(self, dim: int) -> int:
+        """A dimension of what comes in, counted from the batch, which is 0; a negative one is counted from the end.
+
+        Args:
+            dim: as an option ``dim`` says it.
+
+        Raises:
+            MisfitError: when a sample has no such dimension.
+        """
+        rank = len(self.shape)
+        if dim == 0 or not -rank <= dim <= rank:
+            raise MisfitError(f"takes a dimension from 1 to {rank}; 0 is the batch", at="dim")
+        return dim if dim > 0 else dim + rank + 1
+
     def shape_of(self, name: str, at: str) -> Shape:
         """What the layer of this name gives.
 
