@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 from torch import nn
 
-from poise.errors import ConfigError, ShapeError, nearest
+from poise.errors import ConfigError, PoiseError, ShapeError, nearest
 from poise.models.arguments import Kind
 
 __all__ = [
@@ -36,30 +36,25 @@ RANKS: Mapping[int, str] = MappingProxyType(
 )
 
 
-class MisfitError(ShapeError):
-    """What an op raises when it cannot take what comes in.
+class _PlacedError(PoiseError):
+    """Says at which parameter an op failed.
 
     Args:
-        message: what it takes, to follow the op's name.
-        at: the parameter that does not fit, if it is one; the caret goes where it was written.
-    """
-
-    def __init__(self, message: str, at: str | None = None) -> None:
-        super().__init__(message)
-        self.at = at
-
-
-class RefusedError(ConfigError):
-    """What an op raises when something written is wrong whatever comes in.
-
-    Args:
-        message: what it takes, to follow the op's name.
+        message: what the op takes, to follow its name.
         at: the parameter that is wrong, if it is one; the caret goes where it was written.
     """
 
     def __init__(self, message: str, at: str | None = None) -> None:
         super().__init__(message)
         self.at = at
+
+
+class MisfitError(_PlacedError, ShapeError):
+    """What an op raises when it cannot take what comes in."""
+
+
+class RefusedError(_PlacedError, ConfigError):
+    """What an op raises when something written is wrong whatever comes in."""
 
 
 class Site(NamedTuple):
