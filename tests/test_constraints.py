@@ -177,6 +177,28 @@ def test_spectral_norm_of_a_layer_of_ones_own() -> None:
     torch.testing.assert_close(module["own"].weight.detach(), torch.tensor([[0.75, 0.0], [0.0, 1.0]]))
 
 
+@pytest.mark.parametrize("names", [(), ("0", "1")])
+def test_spectral_norm_is_of_what_multiplies(names: tuple[str, ...]) -> None:
+    """A scale at run time, as of an equalized learning rate, is divided out with the rest of the weight."""
+
+    class Scaled(nn.Module):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 6))
+            self.weight_scale = scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ (self.weight_scale * self.weight).T
+
+    torch.manual_seed(0)
+    module = nn.Sequential(Scaled(0.01), Scaled(7.0), nn.ReLU())
+    spectral_norm(names, n_power_iterations=50).prepare(module)
+    assert normalized(module) == ["0", "1"]
+    for layer in module[:2]:
+        norm = torch.linalg.matrix_norm(layer(torch.eye(6)).detach(), 2)
+        torch.testing.assert_close(norm, torch.tensor(1.0), atol=1e-3, rtol=0)
+
+
 def test_spectral_norm_iterates_as_often_as_it_is_told() -> None:
     for count in (1, 3):
         layer = nn.Linear(3, 2)

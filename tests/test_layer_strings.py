@@ -199,6 +199,21 @@ def test_spectral_norm_reaches_every_part_of_a_layer() -> None:
     assert all(parametrize.is_parametrized(part, "weight") for part in convolutions)
 
 
+def test_spectral_norm_is_of_weights_as_they_multiply() -> None:
+    """At an equalized learning rate, the scale of run time is a part of the weight, and is divided out with it."""
+    torch.manual_seed(0)
+    plain = build(["equal_linear 4 bias=false lr_mul=0.01"], (6,)).layers[0]
+    layer = build(["equal_linear 4 bias=false lr_mul=0.01 spectral_norm=true"], (6,)).layers[0]
+    effective = layer.eval()(torch.eye(6)).T
+    assert torch.linalg.matrix_norm(effective, ord=2).item() == pytest.approx(1, abs=0.05)
+    assert torch.linalg.matrix_norm(plain(torch.eye(6)), ord=2).item() > 1.2
+    network = build(["identity name=w", "modulated_conv2d 4 demodulate=false spectral_norm=true"], (3, 8, 8))
+    convolution = network.layers[1].layer
+    assert convolution.weight_scale == convolution.style.weight_scale == 1
+    for part in (convolution, convolution.style):
+        assert len(part.parametrizations.weight) == 1
+
+
 def test_trainable_false_freezes() -> None:
     network = build(["linear 4 trainable=false", "linear 3", "add self (linear 3) trainable=false"], (2,))
     trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
@@ -259,14 +274,22 @@ def test_named_layers_are_found_and_read() -> None:
     network = build(
         ["linear 4 name=w", "relu", "add self (linear 4 name=inner)", "cat self w inner", "layer w name=again"], (2,)
     )
-    assert network.get_submodule("w") is network.layer_named("w") is network.layers[0]
-    assert network.layer_named("inner") is network.layers[2].get_submodule("inner")
+    named = network.named_layers()
+    assert list(named) == ["w", "1", "2", "3", "again", "inner"]
+    assert network.get_submodule("w") is named["w"] is network.layers[0]
+    assert named["inner"] is network.layers[2].get_submodule("inner")
     assert network.output_shape == (4,)
     assert "w.weight" in network.state_dict()
     x = torch.randn(3, 2)
     torch.testing.assert_close(network(x), network.layers[0](x))
-    with pytest.raises(ConfigError, match=r"no layer is named 'inna' \(did you mean 'inner'\?\)"):
-        network.layer_named("inna")
+
+
+def test_the_parts_of_a_layer_have_no_names() -> None:
+    network = build(
+        ["linear 3*3*4 name=w", "residual (conv name=q) (relu)", "adaptive_instance_norm", "add self (residual 1)"],
+        (2,),
+    )
+    assert list(network.named_layers()) == ["w", "1", "2", "3", "q"]
 
 
 def test_cat_is_of_what_each_gave() -> None:
@@ -453,11 +476,25 @@ CARETS = [
     (["conv 3 name=self"], IMAGE, "the name 'self' has a meaning already"),
     (["conv 3 name=training"], IMAGE, "the name 'training' has a meaning already"),
     (["add (conv 3 name=how)"], IMAGE, "the name 'how' has a meaning already"),
-    (["relu spectral_norm=true"], IMAGE, "column 6: relu has no weights that spectral_norm= could change"),
-    (["relu initializer=normal"], IMAGE, "column 6: relu has no weights that initializer= could change"),
+    (
+        ["relu spectral_norm=true"],
+        IMAGE,
+        "column 6: relu has no linear layer and no convolution of its own, and spectral_norm= is for their weights",
+    ),
+    (["batch_norm initializer=normal"], IMAGE, "of its own, and initializer= is for their weights"),
     (["relu trainable=false"], IMAGE, "column 6: relu has no weights that trainable= could change"),
-    (["add self (conv 3) spectral_norm=true"], IMAGE, "column 19: add has no weights that spectral_norm= could change"),
-    (["equal_linear 3 initializer=normal"], IMAGE, "equal_linear has no weights that initializer= could change"),
+    (["add self (conv 3) spectral_norm=true"], IMAGE, "column 19: add has no linear layer and no convolution of its"),
+    (
+        ["equal_linear 3 initializer=normal"],
+        IMAGE,
+        "column 16: equal_linear scales its weights at run time, and so draws them itself (equalized learning rate): "
+        "leave initializer= out",
+    ),
+    (
+        ["identity name=w", "modulated_conv2d 3 initializer=(normal 0 1)"],
+        IMAGE,
+        "column 20: modulated_conv2d scales its weights at run time",
+    ),
     (
         ["conv 3 initializer=(norml 0 1)"],
         IMAGE,
@@ -476,13 +513,23 @@ CARETS = [
     (["residual 2 3"], IMAGE, "residual takes either one number of blocks or layers in parentheses"),
     (["residual 2 (relu)"], IMAGE, "residual takes either one number of blocks or layers in parentheses"),
     (["residual (relu) block=up"], IMAGE, "residual takes block= and output_channels= for a number of blocks"),
-    (["softmax dim=0"], IMAGE, "column 9: softmax takes a dimension of a sample; 0 is the batch"),
     (
         ["efficient_attention heads=3"],
         IMAGE,
         "column 21: efficient_attention needs heads that divide 16 key and 16 value",
     ),
-    (["linear 999999999*999999999"], IMAGE, "column 1: linear cannot be made: "),
+    (
+        ["linear 999999999*999999999"],
+        IMAGE,
+        "column 1: linear cannot be made: its weights are more than memory holds; take smaller sizes\n",
+    ),
+    (["conv 99999999999"], IMAGE, "column 1: conv cannot be made: its weights are more than memory holds"),
+    (["conv 3 filter=99999999999 padding=99999999999"], IMAGE, "column 1: conv cannot be made: its weights are more"),
+    (["celu alpha=0"], IMAGE, "column 12: celu takes alpha: a number above 0, not '0'"),
+    (["softplus beta=0"], IMAGE, "column 15: softplus takes beta: a number above 0, not '0'"),
+    (["softplus 0"], IMAGE, "column 10: softplus takes beta: a number above 0, not '0'"),
+    (["softshrink -1"], IMAGE, "column 12: softshrink takes lambd: a number at least 0, not '-1'"),
+    (["gelu approximate=foo"], IMAGE, "column 18: gelu takes approximate: one of none, tanh, not 'foo'"),
 ]
 MISFITS = [
     (
@@ -555,10 +602,12 @@ MISFITS = [
         IMAGE,
         "glu does not work so: Halving dimension must be even, but dimension 1 is size 3; (3, 8, 8) comes in",
     ),
-    (["prelu 4"], IMAGE, "prelu does not work so: "),
+    (["prelu 4"], IMAGE, "column 7: prelu has 1 parameter, or one for each of 3 channels; (3, 8, 8) comes in"),
     (["hardtanh 2 1"], IMAGE, "hardtanh does not work so: "),
-    (["gelu approximate=foo"], IMAGE, "gelu does not work so: approximate argument must be either none or tanh; (3"),
-    (["softmax dim=7"], IMAGE, "softmax does not work so: Dimension out of range"),
+    (["softmax dim=7"], IMAGE, "column 9: softmax takes a dimension from 1 to 3; 0 is the batch; (3, 8, 8) comes in"),
+    (["softmax 7"], IMAGE, "column 9: softmax takes a dimension from 1 to 3; 0 is the batch; (3, 8, 8) comes in"),
+    (["softmax dim=0"], IMAGE, "column 9: softmax takes a dimension from 1 to 3"),
+    (["log_softmax -4"], IMAGE, "column 13: log_softmax takes a dimension from 1 to 3"),
     (["softmax2d"], (3, 8), "softmax2d takes an image (c, h, w); (3, 8) comes in"),
 ]
 
@@ -786,7 +835,7 @@ def test_unknown_options_are_refused(name: str) -> None:
 def test_every_op_takes_a_name(name: str) -> None:
     text, shape, _ = CASES[name][0]
     network = network_of(f"{text} name=features", shape)
-    assert network.layer_named("features") is network.get_submodule("features")
+    assert network.named_layers()["features"] is network.get_submodule("features")
 
 
 # Whole networks in the manner of HyperGAN 1.x, at 64 x 64.

@@ -1,6 +1,7 @@
 """Layers against their formulas, written out another way, and how weights begin."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from math import prod, sqrt
 
 import pytest
@@ -10,7 +11,15 @@ from torch.nn.functional import conv2d, interpolate, pad
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from poise.errors import ShapeError
-from poise.models import INITIALIZERS, kaiming_, normal_, orthogonal_, xavier_
+from poise.models import (
+    INITIALIZERS,
+    kaiming_,
+    normal_,
+    orthogonal_,
+    progressive_discriminator,
+    progressive_generator,
+    xavier_,
+)
 from poise.models.layers import (
     AdaptiveInstanceNorm,
     Blur,
@@ -19,6 +28,7 @@ from poise.models.layers import (
     Combine,
     Constant,
     EfficientAttention,
+    EqualConv2d,
     EqualLinear,
     EzNorm,
     Hardsigmoid,
@@ -109,6 +119,14 @@ def test_modulated_convolution(taps: int, demodulate: bool) -> None:
     x, style = torch.randn(2, 4, 5, 6), torch.randn(2, 6)
     expected = modulated(layer, x, style, demodulate) + layer.bias[:, None, None]
     torch.testing.assert_close(layer(x, style), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_equal_convolution() -> None:
+    layer = EqualConv2d(16, 40, 3, padding=1, gain=3)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, 16, 6, 5)
+    torch.testing.assert_close(layer(x), conv2d(x, layer.weight * (3 / 12), layer.bias, padding=1))
+    assert layer.weight.std().item() == pytest.approx(1, rel=0.05)
 
 
 def test_modulated_convolution_keeps_unit_variance() -> None:
@@ -374,6 +392,7 @@ def test_hardsigmoid_is_torchs() -> None:
 STYLE = torch.randn(2, 3, dtype=torch.float64)
 DERIVATIVES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "EqualLinear": (lambda: EqualLinear(4, (3,)), (2, 4)),
+    "EqualConv2d": (lambda: EqualConv2d(4, 3, 3), (2, 4, 5, 4)),
     "Blur": (lambda: Blur(2), (2, 2, 3, 2)),
     "ModulatedConv2d": (lambda: ModulatedConv2d(2, 2, 3), (2, 2, 3, 2)),
     "PixelNorm": (PixelNorm, (2, 3, 2)),
@@ -418,6 +437,9 @@ def test_derivatives(name: str) -> None:
         (nn.Conv1d(60, 80, 5), 300, 400),
         (nn.Conv2d(60, 80, 3, groups=2), 270, 360),
         (nn.ConvTranspose2d(60, 80, 3), 540, 720),
+        (nn.Conv2d(60, 80, 3, stride=2), 540, 180),
+        (nn.ConvTranspose2d(60, 80, 4, stride=2), 240, 1280),
+        (nn.ConvTranspose1d(60, 80, 6, stride=3, groups=2), 60, 240),
     ],
 )
 def test_fans(layer: nn.Module, fan_in: int, fan_out: int) -> None:
@@ -435,6 +457,25 @@ def test_kaiming_keeps_the_signal_of_relus() -> None:
     network = kaiming_(nn.Sequential(*[part for _ in range(10) for part in (nn.Linear(500, 500), nn.ReLU())]))
     x = torch.randn(100, 500)
     assert network(x).square().mean().item() == pytest.approx(1, rel=0.35)
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(4, 2), (3, 2), (3, 1), (6, 3)])
+def test_strides_keep_the_signal(taps: int, stride: int) -> None:
+    """Of a transposed convolution each output is a sum over the taps that meet it, on average one in so many strides.
+
+    Xavier's other side is the gradient of a convolution, which is a transposed one.
+    """
+    up = kaiming_(nn.ConvTranspose2d(64, 64, taps, stride, padding=taps, bias=False))
+    y = up(torch.randn(4, 64, 24, 24).relu() * sqrt(2))
+    assert y.square().mean().item() == pytest.approx(2, rel=0.1)
+    down = xavier_(nn.Conv2d(64, 64, taps, stride, padding=0, bias=False))
+    x = torch.randn(4, 64, 48, 48, requires_grad=True)
+    y = down(x)
+    (gradient,) = torch.autograd.grad(y, x, torch.randn_like(y))
+    inside = gradient[:, :, 2 * taps : -2 * taps, 2 * taps : -2 * taps]
+    forward, backward = y.square().mean().item(), inside.square().mean().item()
+    assert forward + backward == pytest.approx(2, rel=0.1)
+    assert forward / backward == pytest.approx(stride**2, rel=0.15)
 
 
 def test_orthogonal() -> None:
@@ -474,9 +515,26 @@ def test_layers_under_weight_norm_are_drawn() -> None:
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(10), atol=1e-5, rtol=0)
 
 
+class OwnScaled(nn.Conv2d):
+    """A layer of one's own that scales its weight at run time, and says so."""
+
+    weight_scale = 0.1
+
+
+SCALED = {
+    "EqualLinear": lambda: EqualLinear(4, (3,)),
+    "EqualConv2d": lambda: EqualConv2d(4, 3, 3),
+    "ModulatedConv2d": lambda: ModulatedConv2d(4, 3, 5),
+    "one's own": lambda: OwnScaled(4, 3, 3),
+    "a progressive generator": lambda: progressive_generator(4, (1, 8, 8), width=4),
+    "a progressive discriminator": lambda: progressive_discriminator((1, 8, 8), width=4),
+}
+
+
+@pytest.mark.parametrize("make", SCALED.values(), ids=SCALED)
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_weights_that_are_scaled_at_run_time_stay(name: str) -> None:
-    layer = EqualLinear(4, (3,))
-    before = layer.weight.clone()
-    INITIALIZERS[name](layer)
-    assert torch.equal(before, layer.weight)
+def test_weights_that_are_scaled_at_run_time_stay(name: str, make: Callable[[], nn.Module]) -> None:
+    module = make()
+    before = deepcopy(module.state_dict())
+    INITIALIZERS[name](module)
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())

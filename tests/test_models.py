@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from poise.constraints import CONSTRAINTS
 from poise.errors import ConfigError, ShapeError
 from poise.losses import LOSSES
 from poise.models import (
@@ -21,6 +22,7 @@ from poise.models import (
     dcgan_discriminator,
     dcgan_generator,
     normal_,
+    progressive_discriminator,
     resnet_discriminator,
     resnet_generator,
     spectral_norm_,
@@ -201,6 +203,17 @@ def test_width_is_at_least_1(name: str) -> None:
             build((3, 8, 8), width=0)
 
 
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [("bach", r"did you mean 'batch'\?"), ("layer", "known: batch, none"), (None, r"did you mean 'none'\?")],
+)
+@pytest.mark.parametrize("build", [dcgan_generator, dcgan_discriminator, resnet_generator])
+def test_unknown_norms_are_refused(build: Any, norm: Any, words: str) -> None:
+    z_dim = {} if build is dcgan_discriminator else {"z_dim": 4}
+    with pytest.raises(ConfigError, match=rf"norm: there is no normalization {norm!r} \({words}\)"):
+        build(**z_dim, shape=(1, 8, 8), norm=norm)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_layer_is_shared(name: str) -> None:
     for network in (generator(name, (3, 8, 8)), discriminator(name)):
@@ -300,6 +313,19 @@ def test_spectral_norm(build: Any) -> None:
     values = largest_singular_values(bound.eval())
     assert len(values) == len(largest_singular_values(free))
     assert max(abs(value - 1) for value in values) < 0.01
+
+
+def test_spectral_norm_of_weights_that_are_scaled_at_run_time() -> None:
+    for normalize in (spectral_norm_, CONSTRAINTS["spectral_norm"].prepare):
+        torch.manual_seed(0)
+        network = grown(progressive_discriminator((1, 8, 8), width=4))
+        normalize(network)
+        scaled = [layer for layer in network.modules() if hasattr(layer, "weight_scale")]
+        assert len(scaled) == 7
+        for layer in scaled:
+            layer(torch.randn(1, layer.weight.shape[1], *[4] * (layer.weight.ndim - 2)))
+            effective = (layer.weight_scale * layer.weight).flatten(1)
+            assert torch.linalg.matrix_norm(effective, 2).item() == pytest.approx(1, abs=0.05)
 
 
 def test_spectral_norm_follows_the_weights() -> None:

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 import poise.penalties
 from poise.errors import ConfigError, ShapeError
+from poise.models import build
 from poise.penalties import (
     MEASURES,
     PENALTIES,
@@ -27,6 +28,7 @@ from poise.penalties import (
     dragan,
     feature_matching,
     gradient_penalty,
+    layer_named,
     lecam,
     log_name,
     orthogonal,
@@ -805,10 +807,26 @@ def test_layers_that_are_not_there() -> None:
     d = nn.Sequential()
     d.add_module("features", nn.Linear(3, 2))
     scene = Scene(d, real=torch.randn(2, 3), layers=["feature"])
-    with pytest.raises(ConfigError, match=r"layer 'feature' are wanted, but it has none \(did you mean 'features'\?\)"):
+    with pytest.raises(ConfigError, match=r"discriminator has no layer 'feature' \(did you mean 'features'\?\)"):
         _ = scene.real_view
-    with pytest.raises(ConfigError, match=r"layer 'feature' are wanted, but it has none \(none is known\)"):
+    with pytest.raises(ConfigError, match=r"the discriminator has no layer 'feature' \(none is known\)"):
         _ = Scene(linear, real=torch.randn(2, 3), layers=["feature"]).real_view
+
+
+def test_names_of_layers() -> None:
+    """Paths, names that a network or a part of it gives its layers itself, and nothing of what torch puts inside."""
+    layers = ["conv 2 name=c", "add self (residual (conv name=q) (relu))", "linear 3 spectral_norm=true"]
+    named = build(layers, (1, 4, 4))
+    d = nn.Sequential(named, nn.utils.parametrizations.spectral_norm(nn.Linear(3, 1)))
+    assert layer_named(named, "q") is layer_named(d, "0.q") is named.get_submodule("1.1.branch.q")
+    assert layer_named(d, "0.1.1.branch.q") is layer_named(d, "0.q")
+    assert layer_named(d, "1") is d[1]
+    with pytest.raises(ConfigError, match=r"has no layer '' \(known: 0, 0.1, 0.2, 0.c, 0.q, 1\)"):
+        layer_named(d, "")
+    with pytest.raises(ConfigError, match=r"has no layer 'k' \(known: 1, 2, c, q\)"):
+        layer_named(named, "k")
+    scene = Scene(d, real=torch.randn(2, 1, 4, 4), layers=["0.q", "0.c"])
+    assert scene.real_view.features["0.q"].shape == (2, 2, 4, 4)
 
 
 def test_features_are_what_their_layer_put_out() -> None:

@@ -15,7 +15,7 @@ from poise.losses import LOSSES
 from poise.models import Growing, ProgressiveDiscriminator, ProgressiveGenerator
 from poise.models import progressive_discriminator as make_discriminator
 from poise.models import progressive_generator as make_generator
-from poise.models.layers import EqualLinear
+from poise.models.layers import EqualConv2d, EqualLinear
 from poise.penalties import PENALTIES, Weighted
 from poise.trainer import Trainer, make_fabric, pack, unpack
 
@@ -323,12 +323,12 @@ def test_the_papers_size_at_1024() -> None:
         g, d = make_generator(512, (3, 1024, 1024), width=512), make_discriminator((3, 1024, 1024), width=512)
 
     def widths(network: Any) -> list[list[int]]:
-        return [[it.out_channels for it in block if isinstance(it, nn.Conv2d)] for block in network.blocks]
+        return [[len(it.weight) for it in block if isinstance(it, EqualConv2d)] for block in network.blocks]
 
     assert widths(g) == [[512], *([width, width] for width in (512, 512, 512, 256, 128, 64, 32, 16))]
     halves = [(512, 512), (512, 512), (512, 512), (256, 512), (128, 256), (64, 128), (32, 64), (16, 32)]
     assert widths(d) == [[512, 512], *map(list, halves)]
-    assert d.blocks[0][1].in_channels == 513
+    assert d.blocks[0][1].weight.shape[1] == 513
     for network, ways in ((g, g.to_rgb), (d, d.from_rgb)):
         left = sum(weight.numel() for way in ways[:-1] for weight in way.parameters())
         assert round((sum(weight.numel() for weight in network.parameters()) - left) / 1e6, 1) == 23.1
@@ -337,14 +337,16 @@ def test_the_papers_size_at_1024() -> None:
 def test_width_scales_the_channels_and_leaves_one() -> None:
     with torch.device("meta"):
         g = make_generator(4, (1, 256, 256), width=4)
-    assert [way.in_channels for way in g.to_rgb] == [4, 4, 4, 4, 2, 1, 1]
+    assert [way.weight.shape[1] for way in g.to_rgb] == [4, 4, 4, 4, 2, 1, 1]
 
 
 def test_equalized_learning_rate() -> None:
     """Weights are drawn from N(0, 1), and scaled at run time by He's constant, or 1 / sqrt(fan in) at the ends."""
     torch.manual_seed(0)
     g, d = make_generator(64, (3, 8, 8), width=64), make_discriminator((3, 8, 8), width=64)
-    layers = [layer for network in (g, d) for layer in network.modules() if isinstance(layer, nn.Conv2d | EqualLinear)]
+    layers = [
+        layer for network in (g, d) for layer in network.modules() if isinstance(layer, EqualConv2d | EqualLinear)
+    ]
     ends = {*g.to_rgb, d.blocks[0][-1]}
     assert len(layers) == 6 + 7
     for layer in layers:
@@ -354,8 +356,8 @@ def test_equalized_learning_rate() -> None:
             assert layer.weight.std().item() == pytest.approx(1, rel=0.1)
         fan_in = layer.weight[0].numel()
         effective = layer.weight * ((1 if layer in ends else 2) / fan_in) ** 0.5
-        if isinstance(layer, nn.Conv2d):
-            given = torch.randn(2, layer.in_channels, 8, 8)
+        if isinstance(layer, EqualConv2d):
+            given = torch.randn(2, layer.weight.shape[1], 8, 8)
             expected = conv2d(given, effective, padding=layer.padding)
         else:
             given = torch.randn(2, fan_in)

@@ -123,6 +123,32 @@ def test_fused_attention_is_counted() -> None:
         assert sum(row.trainable for row in rows) == requires_grad * sum(row.parameters for row in rows)
 
 
+class Recurrent(nn.Module):
+    """The outputs of a recurrent layer alone."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("make", "gates", "backward", "layers"),
+    [(nn.LSTM, 4, False, 1), (nn.LSTM, 4, True, 2), (nn.GRU, 3, True, 2), (nn.RNN, 1, False, 2)],
+)
+def test_recurrent_layers_by_hand(make: type[nn.RNNBase], gates: int, backward: bool, layers: int) -> None:
+    """At each of 5 positions and for each gate, a product with what comes in and one with what is remembered."""
+    module = make(4, 6, layers, batch_first=True, bidirectional=backward)
+    (row,) = summary(Recurrent(module), (5, 4))
+    ways = 2 if backward else 1
+    assert row.cost == 5 * ways * gates * 6 * ((4 + 6) + (layers - 1) * (ways * 6 + 6))
+    assert row.parameters == sum(weight.numel() for weight in module.parameters())
+    assert torch.backends.mkldnn.enabled
+    assert torch.backends.cudnn.enabled
+
+
 def test_inside_inference_mode() -> None:
     network = nn.Sequential(nn.Linear(3, 2), nn.Unflatten(1, (1, 2)), nn.Linear(2, 2))
     with torch.inference_mode():

@@ -24,7 +24,7 @@ from poise.ema import Ema
 from poise.errors import ConfigError
 from poise.hooks import Evaluate, Log, Samples, Save, Stops
 from poise.losses import LOSSES, AdversarialLoss, per_sample
-from poise.models import PRESETS
+from poise.models import PRESETS, build
 from poise.optimizers import WRAPPERS, Lookahead, Wrapper
 from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, feature_matching, lecam, wgan_gp
 from poise.runs import Checkpoints, JsonLines, read_rows
@@ -139,7 +139,29 @@ BROKEN_LOSSES: dict[str, tuple[Any, str]] = {
         "descent along loss.d: expected the .* reals raised above .* saw that it lowers reals and raises fakes: a ",
     ),
     "two targets alike": (of(d=per_sample(lambda a, b: softplus(-a) + softplus(-b))), "saw that it raises fakes: a hi"),
-    "indifferent": (of(d=per_sample(lambda a, b: 0 * (a + b))), "saw that it moves neither side"),
+    "indifferent": (of(d=per_sample(lambda a, b: a.abs() + b.abs())), "saw that it moves neither side"),
+    "D looks at reals only": (
+        of(d=per_sample(lambda a, b: softplus(-a))),
+        "loss.d at other fake logits: expected other values; saw the same: let D's function look at both its arguments",
+    ),
+    "D looks at fakes only": (
+        of(d=per_sample(lambda a, b: softplus(b))),
+        "loss.d at other real logits: expected other values; saw the same",
+    ),
+    "flipped": (
+        of(d=lambda a, b: LOSSES["vanilla"].d(a, b).flip(0)),
+        r"loss.d of the same samples in the order \[1, 0, 2, 3, 4\]: expected the same values in that order, \[.*\]; "
+        r"saw \[.*\]: give the value of each sample in its place",
+    ),
+    "fakes flipped": (
+        of(d=lambda a, b: LOSSES["vanilla"].d(a, b.flip(0))),
+        r"loss.d of the same samples in the order \[1, 0, 2, 3, 4\]",
+    ),
+    "sorted": (of(g=lambda a, b: LOSSES["vanilla"].g(a, b).sort().values), "loss.g of the same samples in the order"),
+    "the last two exchanged": (
+        of(g=lambda a, b: LOSSES["vanilla"].g(a, b)[[0, 1, 2, 4, 3]]),
+        r"loss.g of the same samples in the order \[4, 0, 1, 2, 3\]",
+    ),
     "G against itself": (
         of(g=per_sample(lambda a, b: softplus(b))),
         "descent along loss.g: expected .* saw that it lowers",
@@ -529,6 +551,21 @@ def test_patches_spectral_norm_and_dropout() -> None:
     check_discriminator(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (1, 8, 8))
 
 
+def test_gates_may_begin_at_0() -> None:
+    """What they let through later has no gradient yet."""
+    layers = ["conv 8", "attention", "residual (conv 8) (relu)", "learned_noise", "lrelu", "linear 1"]
+    check_discriminator(build(layers, (1, 8, 8)), (1, 8, 8))
+    check_generator(build(["linear 4*4*8", *layers[1:-1], "conv 1"], (6,)), 6, (1, 4, 4))
+
+
+def test_many_idle_weights_are_counted() -> None:
+    deep = nn.Sequential(*[nn.Linear(3, 3) for _ in range(6)], nn.Hardtanh(5.0, 6.0), nn.Linear(3, 2))
+    with torch.no_grad():
+        deep[5].weight.mul_(1e-3)
+    with refused("the gradient of the generator by weight '0.weight', .*, weight '3.bias' and 5 more: expected some"):
+        check_generator(deep, 3, (2,))
+
+
 def test_layers_that_rest() -> None:
     growing = PRESETS["progressive"].generator(z_dim=6, shape=(1, 8, 8), width=4)
     with refused(
@@ -598,7 +635,25 @@ def not_finite() -> nn.Module:
     return network
 
 
-BROKEN_GENERATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+def gated(network: Any, x: Tensor) -> Tensor:
+    return network.two(torch.tanh(0 * network.one(x)))  # type: ignore[no-any-return]
+
+
+BROKEN_GENERATORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "a function": (
+        lambda: torch.tanh,
+        "the generator: expected a torch.nn.Module; saw a builtin_function_or_method: give the network itself, and not",
+    ),
+    "a class": (lambda: Layers, "the generator: expected a torch.nn.Module; saw the class Layers: give the network"),
+    "multiplied by 0": (
+        doing(lambda self, x: 0 * plain(self, x)),
+        "the gradient of the generator by weight 'one.weight', weight 'one.bias', weight 'two.weight', .*, the input: "
+        "expected some number that is not 0; saw zeros only, at 3 points: look at what it is multiplied by",
+    ),
+    "a part multiplied by 0": (
+        doing(gated),
+        "the gradient of the generator by weight 'one.weight', weight 'one.bias', weight 'two.weight', the input: exp",
+    ),
     "nothing to train": (
         lambda: frozen(Layers()),
         "the generator's weights: expected some that are trainable; saw none",
@@ -702,7 +757,15 @@ def test_what_is_asked_of_a_network_can_be_narrowed(forward: Any, option: str) -
     check_discriminator(doing(forward)(), (3,), **{option: False})
 
 
-BROKEN_DISCRIMINATORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+BROKEN_DISCRIMINATORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "no module": (
+        lambda: None,
+        "the discriminator: expected a torch.nn.Module; saw a NoneType: give the network itself",
+    ),
+    "multiplied by 0": (
+        doing(lambda self, x: 0 * plain(self, x)),
+        "the gradient of the discriminator by weight 'one.weight', .* expected some number that is not 0; saw zeros",
+    ),
     "probabilities": (
         doing(lambda self, x: torch.sigmoid(plain(self, x))),
         "the discriminator: expected no error; saw UserWarning .*sigmoid.*: leave out the last activation",

@@ -14,7 +14,7 @@ from poise.constraints import Constrained, clip, spectral_norm
 from poise.ema import Ema
 from poise.errors import ConfigError, ShapeError
 from poise.losses import LOSSES, lsgan
-from poise.models import PRESETS, mlp_discriminator, mlp_generator
+from poise.models import PRESETS, build, mlp_discriminator, mlp_generator
 from poise.optimizers import Extragradient
 from poise.penalties import PENALTIES, Scene, Weighted, feature_matching
 from poise.schedules import Linear, Scheduled, Step
@@ -310,6 +310,13 @@ def test_a_discriminator_without_logits_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"returned dict without a tensor of logits: it may return logits, \(logits,"):
         make(Wrong()).step(points())
+
+
+def test_features_of_layers_in_parentheses() -> None:
+    d = build(["linear 4", "add self (linear 4 name=q)", "lrelu", "linear 1"], (2,))
+    trainer = make(d, penalties={"fm": Weighted(feature_matching(layers=("q",)), 1.0)})
+    trainer.step(points())
+    assert trainer.read()["fm_loss"] > 0
 
 
 def test_unknown_layers_are_refused() -> None:

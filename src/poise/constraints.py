@@ -120,6 +120,9 @@ class _SpectralNorm(Constraint):
 
     def prepare(self, module: nn.Module) -> None:
         for layer in list(self._named(module) if self.layers else _unnormalized(module)):
+            if _is_scaled(layer):
+                # The norm divides any scale out.
+                layer.weight_scale = 1.0  # type: ignore[assignment]
             parametrizations.spectral_norm(layer, n_power_iterations=self.n_power_iterations)
 
     def project(self, module: nn.Module, kimg: float) -> None:
@@ -146,12 +149,17 @@ class _SpectralNorm(Constraint):
 
 
 def _unnormalized(module: nn.Module) -> Iterator[nn.Module]:
-    layers = [layer for layer in module.modules() if isinstance(layer, _LAYERS)]
+    layers = [layer for layer in module.modules() if isinstance(layer, _LAYERS) or _is_scaled(layer)]
     if not layers:
         raise ConfigError(
             "spectral_norm found no linear and no convolutional layer in the network: name the layers that it is for"
         )
     return (layer for layer in layers if not _is_normalized(layer))
+
+
+def _is_scaled(layer: nn.Module) -> bool:
+    """Whether a layer multiplies by its weight times a constant, ``weight_scale``: an equalized learning rate."""
+    return hasattr(layer, "weight_scale")
 
 
 def _has_matrix(layer: nn.Module) -> bool:
@@ -174,9 +182,10 @@ def spectral_norm(layers: Sequence[str] = (), n_power_iterations: int = 1) -> Co
 
     .. math:: \bar W = W / \sigma(W), \qquad \sigma(W) = \max_{\|h\| \le 1} \|W h\|
 
-    The weight of a convolution is taken as the matrix of its output channels by everything else. :math:`\sigma` is
-    found by the power method, which goes on with every pass in training mode; its first vectors are drawn from
-    torch's default generator. The weights' names in the network's state change.
+    The weight of a convolution is taken as the matrix of its output channels by everything else; that of a layer which
+    scales it at run time, by a constant ``weight_scale``, with the scale. :math:`\sigma` is
+    found by the power method, which goes on with every pass in training mode; its first vectors are drawn from torch's
+    default generator. The weights' names in the network's state change.
 
     Args:
         layers: the names of the layers, as in ``named_modules()``; if none is named, all linear and convolutional

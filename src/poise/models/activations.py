@@ -3,19 +3,30 @@
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.modules import activation
 
+from poise.models.arguments import AtLeastZero, Count, Positive
 from poise.models.layers import Hardsigmoid
-from poise.models.site import Made, MisfitError, Op, RefusedError, Site
+from poise.models.site import Made, MisfitError, Op, Site
 
 __all__ = ["ACTIVATIONS"]
 
 # In-place changes would change what named layers gave; the others are torch's own business, or deprecated.
 _NOT_WRITTEN = ("inplace", "device", "dtype", "min_value", "max_value")
+
+# What torch takes without a word, and gives NaN for, or refuses in words of its own when the layer runs.
+_NARROWER: Mapping[tuple[type[nn.Module], str], Any] = {
+    (nn.CELU, "alpha"): Positive,
+    (nn.GELU, "approximate"): Literal["none", "tanh"],
+    (nn.Hardshrink, "lambd"): AtLeastZero,
+    (nn.PReLU, "num_parameters"): Count,
+    (nn.Softplus, "beta"): Positive,
+    (nn.Softshrink, "lambd"): AtLeastZero,
+}
 
 
 def _activation(make: type[nn.Module], **defaults: Any) -> Op:
@@ -23,15 +34,19 @@ def _activation(make: type[nn.Module], **defaults: Any) -> Op:
     taken = [inspect.Parameter("site", inspect.Parameter.POSITIONAL_ONLY)]
     for parameter in inspect.signature(make, eval_str=True).parameters.values():
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in _NOT_WRITTEN:
-            taken.append(parameter.replace(default=defaults.get(parameter.name, parameter.default)))
+            annotation = _NARROWER.get((make, parameter.name), parameter.annotation)
+            default = defaults.get(parameter.name, parameter.default)
+            taken.append(parameter.replace(default=default, annotation=annotation))
     signature = inspect.Signature(taken)
 
     def op(site: Site, *arguments: Any, **options: Any) -> Made:
         bound = signature.bind(site, *arguments, **options)
         bound.apply_defaults()
         values = {name: value for name, value in bound.arguments.items() if name != "site"}
-        if values.get("dim") in (0, -len(site.shape) - 1):
-            raise RefusedError("takes a dimension of a sample; 0 is the batch", at="dim")
+        if "dim" in values:
+            values["dim"] = site.dimension(values["dim"])
+        if values.get("num_parameters", 1) not in (1, site.channels):
+            raise MisfitError(f"has 1 parameter, or one for each of {site.channels} channels", at="num_parameters")
         try:
             module = make(**values)
             # What the class does not check, torch checks when it runs; and that tells the shape, too.

@@ -15,6 +15,7 @@ from poise.errors import ConfigError, nearest
 from poise.models.grammar import Layer, Option, Plain, Shape, Value
 
 __all__ = [
+    "AtLeastZero",
     "Bound",
     "Count",
     "Dims",
@@ -74,6 +75,11 @@ Size: TypeAlias = Annotated[int, Kind("a whole number at least 0", lambda value:
 
 Positive: TypeAlias = Annotated[float, Kind("a number above 0", lambda value: _is_number(value) and value > 0, float)]
 """A number above 0."""
+
+AtLeastZero: TypeAlias = Annotated[
+    float, Kind("a number at least 0", lambda value: _is_number(value) and value >= 0, float)
+]
+"""A number at least 0."""
 
 Share: TypeAlias = Annotated[
     float,

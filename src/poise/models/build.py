@@ -5,16 +5,17 @@ from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from poise.errors import ConfigError, PoiseError, ShapeError, nearest
 from poise.models.arguments import Bound, Kind, Parameter, bind, parameters, read
 from poise.models.grammar import Layer, Value, parse
-from poise.models.initialize import INITIALIZERS, weighted
+from poise.models.initialize import INITIALIZERS
 from poise.models.layers import Combine, Noise, Recall
 from poise.models.network import Network
 from poise.models.ops import OPS
 from poise.models.site import BODY, BRANCH, Built, Op, Shape, Site
+from poise.models.spectral import normalize
+from poise.models.weights import is_scaled, weighted
 
 __all__ = ["build", "initializer_of", "layer_options"]
 
@@ -35,7 +36,7 @@ def build(
     layers can read what it gives, and those with weights take
 
     - ``initializer=orthogonal`` or ``initializer=(normal 0 0.02)``: how the weights begin; see
-      :data:`poise.models.INITIALIZERS`;
+      :data:`poise.models.INITIALIZERS`; layers at an equalized learning rate draw theirs themselves;
     - ``spectral_norm=true``: weights divided by their largest singular value (Miyato et al. 2018, arXiv 1802.05957);
     - ``trainable=false``: weights that stay as they begin.
 
@@ -151,8 +152,10 @@ class _Builder:
             if isinstance(error, ShapeError):
                 raise _error(layer, column, f"{layer.op} {error}; {site.shape} comes in", ShapeError) from error
             raise _error(layer, column, f"{layer.op} {error}") from error
-        except (RuntimeError, TypeError, OverflowError) as error:  # more memory than there is, among others
-            reason = str(error).partition("\n")[0]
+        except (RuntimeError, TypeError, OverflowError, MemoryError) as error:
+            reason = "its weights are more than memory holds; take smaller sizes"
+            if not _is_of_size(error):
+                reason = str(error).partition("\n")[0]
             raise _error(layer, layer.column, f"{layer.op} cannot be made: {reason}") from error
 
     def prepare(
@@ -166,10 +169,19 @@ class _Builder:
         """Draw the weights, and do what the options say of them. Layers in parentheses had theirs already."""
         done = {id(part) for other in within for part in other.modules()}
         own = [part for part in module.modules() if id(part) not in done]
-        drawn = [part for part in weighted(module) if id(part) not in done]
+        weights = [part for part in weighted(module) if id(part) not in done]
         for option in ("initializer", "spectral_norm"):
-            if common[option] and not drawn:
-                raise _error(layer, columns[option], f"{layer.op} has no weights that {option}= could change")
+            if common[option] and not weights:
+                reason = (
+                    f"{layer.op} has no linear layer and no convolution of its own, and {option}= is for their weights"
+                )
+                raise _error(layer, columns[option], reason)
+        if common["initializer"] and all(map(is_scaled, weights)):
+            reason = (
+                f"{layer.op} scales its weights at run time, and so draws them itself (equalized learning rate): leave "
+                "initializer= out"
+            )
+            raise _error(layer, columns["initializer"], reason)
         if common["trainable"] is not None and not any(True for _ in module.parameters()):
             raise _error(layer, columns["trainable"], f"{layer.op} has no weights that trainable= could change")
         initializer = common["initializer"] or self.initializer
@@ -183,8 +195,8 @@ class _Builder:
                     layer, columns.get("initializer", layer.column), f"the initializer fails: {error}"
                 ) from error
         if common["spectral_norm"]:
-            for part in drawn:
-                spectral_norm(part)
+            for part in weights:
+                normalize(part)
         if common["trainable"] is False:
             module.requires_grad_(False)
 
@@ -221,6 +233,12 @@ def layer_options(
 
 _COMMON = parameters(layer_options)
 _COMMON_NAMES = [parameter.name for parameter in _COMMON]
+
+
+def _is_of_size(error: Exception) -> bool:
+    """Whether torch could not make a tensor because of its size, which it says in words of each device's own."""
+    words = ("allocate", "overflow", "out of memory")
+    return isinstance(error, OverflowError | MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def _error(layer: Layer, column: int, message: str, kind: type[PoiseError] = ConfigError) -> PoiseError:

@@ -7,17 +7,15 @@ which gradient penalties want of a discriminator: it would make one sample's log
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 from torch import nn
 
 from poise.models.checks import require_positive, square
 from poise.models.initialize import normal_
+from poise.models.norm import Norm, norm2d, require_norm
 from poise.models.spectral import spectral_norm_
 
 __all__ = ["dcgan_discriminator", "dcgan_generator"]
-
-Norm = Literal["batch", "none"]
 
 _SIDES = (8, 16, 32, 64, 128)
 
@@ -33,7 +31,7 @@ def _stages(shape: Sequence[int], width: int) -> tuple[int, int, list[int]]:
 
 
 def _block(convolution: nn.Module, channels: int, norm: Norm, activation: nn.Module) -> list[nn.Module]:
-    return [convolution, *([nn.BatchNorm2d(channels)] if norm == "batch" else []), activation]
+    return [convolution, *norm2d(channels, norm), activation]
 
 
 def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
@@ -47,9 +45,10 @@ def dcgan_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Nor
 
     Raises:
         ShapeError: when the shape is none that DCGAN makes.
-        ConfigError: when the width is below 1.
+        ConfigError: when the width is below 1, or there is no such ``norm``.
     """
     channels, smallest, widths = _stages(shape, width)
+    require_norm(norm)
     widths.reverse()
     bias = norm == "none"
     layers: list[nn.Module] = [
@@ -80,9 +79,10 @@ def dcgan_discriminator(
 
     Raises:
         ShapeError: when the shape is none that DCGAN takes.
-        ConfigError: when ``width`` or ``outputs`` is below 1.
+        ConfigError: when ``width`` or ``outputs`` is below 1, or there is no such ``norm``.
     """
     channels, smallest, widths = _stages(shape, width)
+    require_norm(norm)
     require_positive(outputs=outputs)
     layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for inputs, stage in pairwise(widths):

@@ -1,27 +1,21 @@
 """How weights begin: functions that draw a network's weights anew, in place.
 
 Each draws the weights of linear layers and of convolutions, and sets their biases to 0. Layers that scale their weights
-at run time (:class:`poise.models.layers.EqualLinear`) keep theirs.
+at run time keep theirs (see :mod:`poise.models.weights`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from math import prod, sqrt
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-__all__ = ["INITIALIZERS", "kaiming_", "normal_", "orthogonal_", "weighted", "xavier_"]
+from poise.models.weights import Drawn, drawn, is_drawn
 
-Weighted = nn.Linear | _ConvNd
-
-
-def weighted(module: nn.Module) -> Iterator[Weighted]:
-    """The linear layers and convolutions in ``module``, itself included: those whose weights are drawn here."""
-    return (layer for layer in module.modules() if isinstance(layer, Weighted))
+__all__ = ["INITIALIZERS", "kaiming_", "normal_", "orthogonal_", "xavier_"]
 
 
 def normal_(module: nn.Module, mean: float = 0.0, std: float = 0.02) -> nn.Module:
@@ -41,7 +35,7 @@ def normal_(module: nn.Module, mean: float = 0.0, std: float = 0.02) -> nn.Modul
         if isinstance(layer, _BatchNorm) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
-        elif isinstance(layer, Weighted):
+        elif is_drawn(layer):
             _draw(layer, lambda weight: nn.init.normal_(weight, mean, std))
     return module
 
@@ -51,7 +45,10 @@ def xavier_(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
     .. math:: N(0,\; \mathrm{gain}^2 \cdot 2 / (n_{in} + n_{out}))
 
-    :math:`n_{in}` and :math:`n_{out}` are the connections of a unit to the layer before and after it.
+    :math:`n_{in}` and :math:`n_{out}` are the connections of a unit to the layer before and after it. With c and c'
+    channels in and out, k taps and s strides over all dimensions, and g groups these are, on average over positions,
+    :math:`c k / g` and :math:`c' k / (g s)` of a convolution: every s-th position meets a tap. A transposed one is read
+    backwards: :math:`c k / (g s)` and :math:`c' k / g`.
 
     Args:
         module: the network.
@@ -63,7 +60,7 @@ def xavier_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     Source: Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, equation
     12.
     """
-    for layer in weighted(module):
+    for layer in drawn(module):
         _draw_normal(layer, gain * sqrt(2 / sum(_fans(layer))))
     return module
 
@@ -72,6 +69,8 @@ def kaiming_(module: nn.Module, slope: float = 0.0) -> nn.Module:
     r"""Draw every weight from a normal distribution by its inputs; in place.
 
     .. math:: N(0,\; 2 / ((1 + \mathrm{slope}^2)\, n_{in}))
+
+    :math:`n_{in}` is as in :func:`xavier_`, and so regards the strides of transposed convolutions.
 
     Args:
         module: the network.
@@ -82,7 +81,7 @@ def kaiming_(module: nn.Module, slope: float = 0.0) -> nn.Module:
 
     Source: He et al. 2015, Delving Deep into Rectifiers, arXiv 1502.01852, section 2.2.
     """
-    for layer in weighted(module):
+    for layer in drawn(module):
         _draw_normal(layer, sqrt(2 / ((1 + slope**2) * _fans(layer)[0])))
     return module
 
@@ -102,24 +101,26 @@ def orthogonal_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     Source: Saxe et al. 2013, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks,
     arXiv 1312.6120.
     """
-    for layer in weighted(module):
+    for layer in drawn(module):
         _draw(layer, lambda weight: nn.init.orthogonal_(weight, gain))
     return module
 
 
-def _fans(layer: Weighted) -> tuple[float, float]:
-    """Connections of a unit to the layer before it and after it."""
+def _fans(layer: Drawn) -> tuple[float, float]:
+    """Connections of a unit to the layer before it and after it, on average over positions."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     taps = prod(layer.kernel_size) / layer.groups
-    return layer.in_channels * taps, layer.out_channels * taps
+    strides = prod(layer.stride)
+    before, after = layer.in_channels * taps, layer.out_channels * taps
+    return (before / strides, after) if layer.transposed else (before, after / strides)
 
 
-def _draw_normal(layer: Weighted, std: float) -> None:
+def _draw_normal(layer: Drawn, std: float) -> None:
     _draw(layer, lambda weight: nn.init.normal_(weight, 0.0, std))
 
 
-def _draw(layer: Weighted, draw: Callable[[Tensor], object]) -> None:
+def _draw(layer: Drawn, draw: Callable[[Tensor], object]) -> None:
     """Draw a layer's weight in place, and set its bias to 0."""
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,11 +1,11 @@
 """A network of layers that were written as strings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from poise.errors import ConfigError, ShapeError, nearest
-from poise.models.layers import INPUT, Wired, run
+from poise.errors import ShapeError
+from poise.models.layers import INPUT, Chain, Combine, Wired, run
 
 __all__ = ["Network"]
 
@@ -49,16 +49,9 @@ class Network(nn.Module):
         """The layers in order."""
         return nn.ModuleList(self.children())
 
-    def layer_named(self, name: str) -> nn.Module:
-        """The layer with ``name=``, in parentheses or not.
-
-        Raises:
-            ConfigError: when no layer has that name.
-        """
-        named = dict(_named(self))
-        if name not in named:
-            raise ConfigError(f"no layer is named '{name}' {nearest(name, named)}")
-        return named[name]
+    def named_layers(self) -> dict[str, nn.Module]:
+        """The layers by their keys, and those in parentheses that have a name by it."""
+        return dict(self.named_children()) | dict(_named(self))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, *input_shape)`` to ``(n, *output_shape)``.
@@ -83,12 +76,10 @@ class Network(nn.Module):
         return "\n".join((f"Network({self.input_shape} -> {self.output_shape}", *lines, ")"))
 
 
-def _named(container: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Every layer with a name in a network, or in layers that hold others."""
-    found = []
+def _named(container: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every layer with a name in a network, or in layers that hold others; the parts of a single layer have none."""
     for key, layer in container.named_children():
-        if not key.isdigit():
-            found.append((key, layer))
+        if isinstance(container, Network | Chain | Combine) and not key.isdigit():
+            yield key, layer
         if isinstance(layer, Wired):
-            found += _named(layer)
-    return found
+            yield from _named(layer)

@@ -298,10 +298,7 @@ def _reshape(site: Site, shape: OpenDims) -> Made:
 
 def _split(site: Site, size: Count, index: Size, *, dim: int = 1) -> Made:
     """Stretch ``index`` (from 0) of the channels in stretches of ``size``, the last of which may be shorter."""
-    rank = len(site.shape)
-    if dim == 0 or not -rank <= dim <= rank:
-        raise MisfitError(f"takes a dimension from 1 to {rank}; 0 is the batch", at="dim")
-    dim = dim if dim > 0 else dim + rank + 1
+    dim = site.dimension(dim)
     length = site.shape[dim - 1]
     count = -(-length // size)
     if index >= count:

@@ -30,11 +30,11 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from poise.models.checks import require_positive, square
 from poise.models.growing import Growing
-from poise.models.layers import EqualLinear, MinibatchStddev, PixelNorm
+from poise.models.layers import EqualConv2d, EqualLinear, MinibatchStddev, PixelNorm
 
 __all__ = [
     "ProgressiveDiscriminator",
@@ -54,27 +54,9 @@ def _halved(images: Tensor) -> Tensor:
     return avg_pool2d(images, 2)
 
 
-class _Convolution(nn.Conv2d):
-    r"""A convolution with an equalized learning rate: weights from N(0, 1), scaled by a constant at run time.
-
-    .. math:: W = c\, w, \qquad c = g / \sqrt{\mathrm{fan\_in}}
-
-    which is He's constant for the gain :math:`g = \sqrt 2` of a rectifier. Source: section 4.1 of the paper.
-    """
-
-    def __init__(self, inputs: int, outputs: int, size: int, padding: int = 0, gain: float = sqrt(2)) -> None:
-        super().__init__(inputs, outputs, size, padding=padding)
-        self.scale = gain / sqrt(inputs * size * size)
-        nn.init.normal_(self.weight)
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return conv2d(features, self.scale * self.weight, self.bias, padding=self.padding)
-
-
-def _leaky(convolution: nn.Module) -> list[nn.Module]:
-    return [convolution, nn.LeakyReLU(0.2)]
+def _convolution(inputs: int, outputs: int, size: int, padding: int = 0) -> list[nn.Module]:
+    """A convolution with He's constant for the rectifier that follows it."""
+    return [EqualConv2d(inputs, outputs, size, padding, gain=sqrt(2)), nn.LeakyReLU(0.2)]
 
 
 def _widths(first: int, side: int, width: int) -> list[int]:
@@ -105,22 +87,23 @@ class ProgressiveGenerator(Growing):
         # A convolution of a single pixel is a linear layer.
         start = nn.Sequential(
             PixelNorm(),
-            *_leaky(EqualLinear(z_dim, (widths[0], first, first), gain=sqrt(2))),
-            *_leaky(_Convolution(widths[0], widths[0], 3, 1)),
+            EqualLinear(z_dim, (widths[0], first, first), gain=sqrt(2)),
+            nn.LeakyReLU(0.2),
+            *_convolution(widths[0], widths[0], 3, 1),
             PixelNorm(),
         )
         blocks = [
             nn.Sequential(
                 nn.Upsample(scale_factor=2),
-                *_leaky(_Convolution(inputs, outputs, 3, 1)),
+                *_convolution(inputs, outputs, 3, 1),
                 PixelNorm(),
-                *_leaky(_Convolution(outputs, outputs, 3, 1)),
+                *_convolution(outputs, outputs, 3, 1),
                 PixelNorm(),
             )
             for inputs, outputs in pairwise(widths)
         ]
         self.blocks = nn.ModuleList([start, *blocks])
-        self.to_rgb = nn.ModuleList(_Convolution(outputs, channels, 1, gain=1.0) for outputs in widths)
+        self.to_rgb = nn.ModuleList(EqualConv2d(outputs, channels, 1) for outputs in widths)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images ``(n, channels, side, side)``, unbounded."""
@@ -154,18 +137,16 @@ class ProgressiveDiscriminator(Growing):
         widths = _widths(first, side, width)
         end = nn.Sequential(
             MinibatchStddev(),
-            *_leaky(_Convolution(widths[0] + 1, widths[0], 3, 1)),
-            *_leaky(_Convolution(widths[0], widths[0], first)),
+            *_convolution(widths[0] + 1, widths[0], 3, 1),
+            *_convolution(widths[0], widths[0], first),
             EqualLinear(widths[0], (outputs,)),
         )
         blocks = [
-            nn.Sequential(
-                *_leaky(_Convolution(inputs, inputs, 3, 1)), *_leaky(_Convolution(inputs, wider, 3, 1)), nn.AvgPool2d(2)
-            )
+            nn.Sequential(*_convolution(inputs, inputs, 3, 1), *_convolution(inputs, wider, 3, 1), nn.AvgPool2d(2))
             for wider, inputs in pairwise(widths)
         ]
         self.blocks = nn.ModuleList([end, *blocks])
-        self.from_rgb = nn.ModuleList(nn.Sequential(*_leaky(_Convolution(channels, width, 1))) for width in widths)
+        self.from_rgb = nn.ModuleList(nn.Sequential(*_convolution(channels, width, 1)) for width in widths)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(n, outputs)``."""

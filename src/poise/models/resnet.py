@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import sqrt
 from types import MappingProxyType
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from poise.models.checks import require_positive, square
+from poise.models.norm import Norm, norm2d, require_norm
 from poise.models.spectral import spectral_norm_
 
 __all__ = ["resnet_discriminator", "resnet_generator"]
-
-Norm = Literal["batch", "none"]
 
 # In units of the width, by the side of the images: the channels at 4 x 4, then of each block, which doubles the side.
 _GENERATOR: Mapping[int, tuple[int, ...]] = MappingProxyType(
@@ -62,10 +60,6 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def _norm(channels: int, norm: Norm) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
-
-
 class _UpBlock(nn.Module):
     """Doubles the side: normalization, ReLU and convolution, twice, the first time on repeated pixels; plus a shortcut.
 
@@ -78,11 +72,11 @@ class _UpBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *_norm(inputs, norm),
+            *norm2d(inputs, norm),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
             _convolution(inputs, outputs, 3, sqrt(2), bias=norm == "none"),
-            *_norm(outputs, norm),
+            *norm2d(outputs, norm),
             nn.ReLU(),
             _convolution(outputs, outputs, 3, sqrt(2)),
         )
@@ -144,16 +138,17 @@ def resnet_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: No
 
     Raises:
         ShapeError: when the shape is none that these networks make.
-        ConfigError: when the width is below 1.
+        ConfigError: when the width is below 1, or there is no such ``norm``.
     """
     channels, side = square("resnet", shape, tuple(_GENERATOR))
+    require_norm(norm)
     require_positive(width=width)
     widths = [width * multiple for multiple in _GENERATOR[side]]
     return nn.Sequential(
         _linear(z_dim, 16 * widths[0]),
         nn.Unflatten(1, (widths[0], 4, 4)),
         *(_UpBlock(inputs, outputs, norm) for inputs, outputs in pairwise(widths)),
-        *_norm(widths[-1], norm),
+        *norm2d(widths[-1], norm),
         nn.ReLU(),
         _convolution(widths[-1], channels, 3),
         nn.Tanh(),

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 from torch import nn
 
-from poise.errors import ConfigError, ShapeError, nearest
+from poise.errors import ConfigError, PoiseError, ShapeError, nearest
 from poise.models.arguments import Kind
 
 __all__ = [
@@ -36,30 +36,25 @@ RANKS: Mapping[int, str] = MappingProxyType(
 )
 
 
-class MisfitError(ShapeError):
-    """What an op raises when it cannot take what comes in.
+class _PlacedError(PoiseError):
+    """Says at which parameter an op failed.
 
     Args:
-        message: what it takes, to follow the op's name.
-        at: the parameter that does not fit, if it is one; the caret goes where it was written.
-    """
-
-    def __init__(self, message: str, at: str | None = None) -> None:
-        super().__init__(message)
-        self.at = at
-
-
-class RefusedError(ConfigError):
-    """What an op raises when something written is wrong whatever comes in.
-
-    Args:
-        message: what it takes, to follow the op's name.
+        message: what the op takes, to follow its name.
         at: the parameter that is wrong, if it is one; the caret goes where it was written.
     """
 
     def __init__(self, message: str, at: str | None = None) -> None:
         super().__init__(message)
         self.at = at
+
+
+class MisfitError(_PlacedError, ShapeError):
+    """What an op raises when it cannot take what comes in."""
+
+
+class RefusedError(_PlacedError, ConfigError):
+    """What an op raises when something written is wrong whatever comes in."""
 
 
 class Site(NamedTuple):
@@ -93,6 +88,20 @@ class Site(NamedTuple):
         """
         if len(self.shape) not in ranks:
             raise MisfitError(f"takes {' or '.join(RANKS[rank] for rank in ranks)}")
+
+    def dimension(self, dim: int) -> int:
+        """A dimension of what comes in, counted from the batch, which is 0; a negative one is counted from the end.
+
+        Args:
+            dim: as an option ``dim`` says it.
+
+        Raises:
+            MisfitError: when a sample has no such dimension.
+        """
+        rank = len(self.shape)
+        if dim == 0 or not -rank <= dim <= rank:
+            raise MisfitError(f"takes a dimension from 1 to {rank}; 0 is the batch", at="dim")
+        return dim if dim > 0 else dim + rank + 1
 
     def shape_of(self, name: str, at: str) -> Shape:
         """What the layer of this name gives.

@@ -1,10 +1,19 @@
 """Spectral normalization of whole networks."""
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["spectral_norm_"]
+from poise.models.weights import is_scaled, weighted
+
+__all__ = ["normalize", "spectral_norm_"]
+
+
+def normalize(layer: nn.Module) -> None:
+    """Divide the weight of one layer, by which it multiplies what comes in, by its largest singular value."""
+    if is_scaled(layer):
+        # The norm divides any scale out.
+        layer.weight_scale = 1.0  # type: ignore[assignment]
+    spectral_norm(layer)
 
 
 def spectral_norm_(module: nn.Module) -> nn.Module:
@@ -12,8 +21,9 @@ def spectral_norm_(module: nn.Module) -> nn.Module:
 
     .. math:: \bar W = W / \sigma(W), \qquad \sigma(W) = \max_{\|h\|_2 \le 1} \|W h\|_2
 
-    The weight of a convolution is taken as the matrix of its output channels by everything else. :math:`\sigma` is
-    approximated by the power method, which goes on by one iteration with every pass in training mode.
+    The weight of a convolution is taken as the matrix of its output channels by everything else; that of a layer which
+    scales it at run time, with the scale. :math:`\sigma` is approximated by the power method, which goes on by one
+    iteration with every pass in training mode.
 
     Args:
         module: the network. Initialize its weights before: their names change.
@@ -23,7 +33,6 @@ def spectral_norm_(module: nn.Module) -> nn.Module:
 
     Source: Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv 1802.05957.
     """
-    for layer in list(module.modules()):
-        if isinstance(layer, nn.Linear | _ConvNd):
-            spectral_norm(layer)
+    for layer in list(weighted(module)):
+        normalize(layer)
     return module

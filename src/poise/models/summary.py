@@ -143,13 +143,23 @@ def _weights(module: nn.Module, seen: Mapping[nn.Module, object]) -> dict[nn.Mod
     return weights
 
 
+# Their switches are properties, which torch's annotations do not know.
+_LIBRARIES: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+
+
 @contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode, without gradients or a trace, and without fused attention, which hides its products."""
+    """Run in evaluation mode, without gradients or a trace, and without what fuses products into one operation.
+
+    Such are attention, on every device, and recurrent layers, by oneDNN on the CPU and by cuDNN on a GPU.
+    """
     modes = [(part, part.training) for part in module.modules()]
     devices = {tensor.device for tensor in (*module.parameters(), *module.buffers()) if tensor.is_cuda}
     fuses = torch.backends.mha.get_fastpath_enabled()
+    libraries = [(library, library.enabled) for library in _LIBRARIES]
     torch.backends.mha.set_fastpath_enabled(False)
+    for library, _ in libraries:
+        library.enabled = False
     module.eval()
     try:
         with (
@@ -161,6 +171,8 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fuses)
+        for library, enabled in libraries:
+            library.enabled = enabled
         for part, mode in modes:
             part.training = mode
 

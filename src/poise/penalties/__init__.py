@@ -28,6 +28,7 @@ from poise.penalties.gradient import (
     wgan_gp,
     zero_gp,
 )
+from poise.penalties.layers import layer_named
 from poise.penalties.penalty import Penalty, Weighted, gradient_penalty, log_name, player_of
 from poise.penalties.scene import Scene, Side, View
 from poise.penalties.table import MEASURES, PENALTIES
@@ -49,6 +50,7 @@ __all__ = [
     "gradient_norm",
     "gradient_penalty",
     "input_gradient_norm",
+    "layer_named",
     "lecam",
     "log_name",
     "max_gp",

@@ -70,7 +70,7 @@ def feature_matching(layers: Sequence[str] = (), reduce: Reduce = "batch") -> Pe
     constants.
 
     Args:
-        layers: the names of D's layers whose outputs are features, as in ``named_modules()``; if none is named, all
+        layers: the names of D's layers whose outputs are features (see :func:`layer_named`); if none is named, all
             that the scene shows: what D returns beside its logits, and layers that other penalties name.
         reduce: ``batch``, to compare means over the batch, one number; or ``sample``, to compare each fake with the
             real of its index, ``(n,)``.

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from poise.errors import ConfigError, nearest
+from poise.errors import ConfigError
 from poise.penalties.derivative import input_gradients, mean_logits, pullback
+from poise.penalties.layers import layer_named
 
 __all__ = ["Role", "Scene", "Side", "View"]
 
@@ -71,7 +72,8 @@ class Scene:
         fake: generated samples, where there is no generator to make them.
         generator: latents ``(n, z_dim)`` to samples.
         z: latents.
-        layers: the names of D's layers whose outputs are wanted as features.
+        layers: the names of D's layers whose outputs are wanted as features; see
+            :func:`~poise.penalties.layers.layer_named`.
         autocast: gives the context of reduced precision in which passes are made that are not of :meth:`critic` or
             :meth:`make`; none if all is done in full precision.
         kimg: thousands of real images shown so far, None where nothing may depend on it.
@@ -363,11 +365,7 @@ def _split(output: Any) -> tuple[Tensor, dict[str, Tensor]]:
 def _captured(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """For a while, keep what the named layers of a network put out."""
     outputs: dict[str, Tensor] = {}
-    modules = dict(network.named_modules()) if isinstance(network, nn.Module) else {}
-    unknown = next((name for name in layers if name not in modules), None)
-    if unknown is not None:
-        known = nearest(unknown, filter(None, modules))
-        raise ConfigError(f"features of the discriminator's layer '{unknown}' are wanted, but it has none {known}")
+    modules = {name: layer_named(network, name) for name in layers}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -380,7 +378,7 @@ def _captured(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Ten
 
         return hook
 
-    handles = [modules[name].register_forward_hook(keep(name)) for name in layers]
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in modules.items()]
     try:
         yield outputs
     finally:

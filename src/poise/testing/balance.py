@@ -10,7 +10,7 @@ from poise.balance import Balance, Plan
 from poise.errors import ConfigError, nearest
 from poise.penalties import MEASURES
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, require_kind
 from poise.trainer.checks import checked_plan
 
 __all__ = ["check_balance"]
@@ -69,10 +69,7 @@ class _Step(NamedTuple):
 def _made(make: Callable[[], Balance]) -> Balance:
     with attempt("make()", "give a function without arguments that makes a policy, such as lambda: Alternating(5)"):
         policy = make()
-    if not isinstance(policy, Balance):
-        raise broken(
-            "make()", "a Balance", f"a {type(policy).__name__}", "derive the policy from poise.balance.Balance"
-        )
+    require_kind(policy, Balance, "make()", "a Balance", "derive the policy from poise.balance.Balance")
     return policy
 
 
@@ -120,8 +117,7 @@ def _planned(policy: Balance, step: int, signals: Mapping[str, float]) -> _Step:
             "return copies of lists and dicts from state_dict()",
         )
     for name, number in policy.numbers().items():
-        if not isinstance(number, int | float):
-            raise broken(f"numbers()[{name!r}]", "a number", f"a {type(number).__name__}", "give float(...)")
+        require_kind(number, (int, float), f"numbers()[{name!r}]", "a number", "give float(...)")
     return _Step(plan, policy.fake_weight, _state(policy, step + 1))
 
 

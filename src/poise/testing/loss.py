@@ -9,7 +9,7 @@ from torch import Tensor
 
 from poise.losses import AdversarialLoss, pushes_real_up
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, require_kind
 
 __all__ = ["check_loss"]
 
@@ -32,6 +32,8 @@ def check_loss(
 
     - Both players' functions give one value a sample, ``(n,)``, for logits ``(n,)`` and ``(n, 1)`` alike, and for those
       of the shape that is given.
+    - A value belongs to the sample in its place: samples in another order have the same values in that order.
+    - D's function looks at reals and at fakes.
     - Logits of two shapes are refused, unless G's function does not look at reals.
     - Values and gradients are finite where logits are 50 and -50.
     - Gradients are those that finite differences give, in float64.
@@ -49,15 +51,11 @@ def check_loss(
     Raises:
         AssertionError: saying what was expected, what was seen and what to change.
     """
-    if not isinstance(loss, AdversarialLoss):
-        raise broken(
-            "check_loss",
-            "an AdversarialLoss",
-            f"a {type(loss).__name__}",
-            "give one, such as losses.hinge() or AdversarialLoss(d, g), not the function that makes it",
-        )
+    advice = "give one, such as losses.hinge() or AdversarialLoss(d, g), not the function that makes it"
+    require_kind(loss, AdversarialLoss, "check_loss", "an AdversarialLoss", advice)
     subject = _Subject(loss, _shape(loss, outputs))
     subject.check_values()
+    subject.check_sides()
     for player in _PLAYERS:
         subject.check_extremes(player)
         if gradcheck:
@@ -96,8 +94,7 @@ class _Subject:
         what = f"loss.{player} of logits {tuple(real.shape)}"
         with attempt(what, "a loss takes (real_logits, fake_logits), two tensors of one shape"):
             values = of(real, fake)
-        if not isinstance(values, Tensor):
-            raise broken(what, "a tensor", f"a {type(values).__name__}", "return the values of the samples")
+        require_kind(values, Tensor, what, "a tensor", "return the values of the samples")
         if values.shape != real.shape[:1]:
             raise broken(
                 what,
@@ -121,17 +118,51 @@ class _Subject:
             self.values(player, self.draw(), self.draw())
             if self.loss.outputs is None:
                 self.check_columns(player)
+            self.check_places(player)
 
     def check_columns(self, player: Player) -> None:
         real, fake = torch.randn(2, _N, 1)
         column, vector = self.values(player, real, fake), self.values(player, real[:, 0], fake[:, 0])
-        if not torch.allclose(column, vector, rtol=1e-4, atol=1e-5):
+        if not _is_close(column, vector):
             raise broken(
                 f"loss.{player} of the same logits as ({_N}, 1) and as ({_N},)",
                 "the same values",
                 f"{column.tolist()} and {vector.tolist()}",
                 "flatten all but the first dimension before values are combined",
             )
+
+    def check_places(self, player: Player) -> None:
+        """A value moves with its sample. The exchange of two and the rotation of all make every other order."""
+        real, fake = self.draw(), self.draw()
+        values = self.values(player, real, fake)
+        for order in (torch.tensor([1, 0, *range(2, _N)]), torch.arange(_N).roll(1)):
+            seen = self.values(player, real[order], fake[order])
+            if not _is_close(seen, values[order]):
+                raise broken(
+                    f"loss.{player} of the same samples in the order {order.tolist()}",
+                    f"the same values in that order, {values[order].tolist()}",
+                    f"{seen.tolist()}",
+                    "give the value of each sample in its place: top-k training picks fakes by it",
+                )
+
+    def check_sides(self) -> None:
+        """D learns from both: a change of either side's logits changes values."""
+        real, fake = self.draw(), self.draw()
+        values = self.values("d", real, fake)
+        others = [self.draw() for _ in range(4)]
+        moved = {
+            "real": (self.values("d", other, fake) for other in others),
+            "fake": (self.values("d", real, other) for other in others),
+        }
+        for side, seen in moved.items():
+            if all(torch.equal(values, it) for it in seen):
+                raise broken(
+                    f"loss.d at other {side} logits",
+                    "other values",
+                    "the same",
+                    "let D's function look at both its arguments: a discriminator that is shown one side only learns "
+                    "to call everything so",
+                )
 
     def check_refusals(self) -> None:
         """Shapes that broadcasting would take in silence: a column and a vector, and batches of two sizes."""
@@ -232,3 +263,8 @@ class _Subject:
             return 0.0, 0.0
         (slopes,) = torch.autograd.grad(value, rises)
         return slopes[0].item(), slopes[1].item()
+
+
+def _is_close(one: Tensor, other: Tensor) -> bool:
+    """Equal but for what another order of sums does in float32."""
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from poise.penalties import Scene
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, require_kind
 from poise.trainer import pack, unpack
 from poise.trainer.checks import warn_of_probabilities
 
@@ -23,6 +23,9 @@ _N = 5
 # Finite differences: over all weights together so short a step that it hardly ever switches a unit on or off, where
 # gradients jump; and at several points, one of which will do.
 _STEP, _POINTS = 1e-6, 3
+
+# So many names are told at once.
+_SHOWN = 8
 
 
 @seeded()
@@ -39,7 +42,7 @@ def check_generator(
     """Check that a network can be the generator of a trainer. The network itself stays as it is.
 
     - It makes samples ``(n, *shape)`` in float32 of latents ``(n, z_dim)``; in evaluation mode of a single one, too.
-    - Its weights are float32, and each that is trainable gets a gradient.
+    - Its weights are float32, and each that is trainable gets a gradient, which is not 0 wherever one looks.
     - It can be copied, the same seed of torch's default generator gives the same samples, and its ``state_dict`` is all
       that it is.
     - Gradients can be differentiated once more, which some penalties do.
@@ -81,7 +84,8 @@ def check_discriminator(
     - It gives logits ``(n,)`` or ``(n, ...)`` of samples ``(n, *shape)``; in evaluation mode of a single one, too. It
       may return features beside them, as :class:`~poise.penalties.Scene` says.
     - They are logits, and not probabilities, in float32.
-    - Its weights are float32, and each that is trainable gets a gradient, through logits or features.
+    - Its weights are float32, and each that is trainable gets a gradient, through logits or features, which is not 0
+      wherever one looks.
     - A gradient reaches the samples, from which the generator learns, and can be differentiated once more, which
       gradient penalties do.
     - It can be copied, the same seed of torch's default generator gives the same logits, and its ``state_dict`` is all
@@ -110,6 +114,7 @@ def check_discriminator(
 
 
 def _check(subject: "_Subject", *, double_backward: bool, bf16: bool, idle: Collection[str]) -> None:
+    subject.check_module()
     subject.check_weights()
     subject.check_copy()
     subject.check_output()
@@ -165,6 +170,10 @@ class _Subject(ABC):
         return f"the {self.name} in {'training' if training else 'evaluation'} mode, given {tuple(x.shape)}"
 
     # The promises.
+
+    def check_module(self) -> None:
+        advice = "give the network itself, and not the class or function that makes it"
+        require_kind(self.network, nn.Module, f"the {self.name}", "a torch.nn.Module", advice)
 
     def check_weights(self) -> None:
         if not any(weight.requires_grad for weight in self.network.parameters()):
@@ -234,15 +243,42 @@ class _Subject(ABC):
             f"the gradient of the {self.name}", "use differentiable functions of torch, none of them in place"
         ):
             torch.autograd.backward(self.mixed(outputs))
-        for name, weight in network.named_parameters():
-            if weight.requires_grad and not name.startswith(tuple(idle)):
-                self.require_gradient(
-                    f"the {self.name}'s weight '{name}'",
-                    weight,
-                    "use it in forward() without detach() or no_grad(), freeze it with requires_grad_(False), or name "
-                    "it in idle=[...] if it gets none for now",
-                )
+        weights = {
+            name: weight
+            for name, weight in network.named_parameters()
+            if weight.requires_grad and not name.startswith(tuple(idle))
+        }
+        advice = (
+            "use it in forward() without detach() or no_grad(), freeze it with requires_grad_(False), or name it in "
+            "idle=[...] if it gets none for now"
+        )
+        for name, weight in weights.items():
+            self.require_gradient(f"the {self.name}'s weight '{name}'", weight, advice)
         self.require_gradient(f"what the {self.name} is given", x, "leave out detach() and no_grad() on the input")
+        self.require_slopes(weights.keys())
+
+    def require_slopes(self, weights: Collection[str]) -> None:
+        """Gradients that are not 0: at one of several points, as a gate that begins at 0 lets nothing through yet."""
+        still = dict.fromkeys((*weights, ""))
+        for seed in range(_POINTS):
+            network, x = self.copy(), self.inputs(seed=seed).requires_grad_()
+            if seed:
+                _move(network, seed)
+            torch.autograd.backward(self.mixed(self.run(network, x)))
+            leaves = dict(network.named_parameters()) | {"": x}
+            for name in list(still):
+                gradient = leaves[name].grad
+                if gradient is not None and gradient.count_nonzero():
+                    del still[name]
+        what = [f"weight '{name}'" if name else "the input" for name in still]
+        if what:
+            raise broken(
+                f"the gradient of the {self.name} by {', '.join(what[:_SHOWN])}"
+                + (f" and {len(what) - _SHOWN} more" if len(what) > _SHOWN else ""),
+                "some number that is not 0",
+                f"zeros only, at {_POINTS} points",
+                "look at what it is multiplied by or clipped to on its way to the output",
+            )
 
     @staticmethod
     def require_gradient(what: str, of: Tensor, change: str) -> None:
@@ -335,9 +371,7 @@ class _Subject(ABC):
     def check_state(self) -> None:
         """What another copy is given by a state is all that a trained network is."""
         trained, fresh = self.copy(), self.copy()
-        with seeded(2, self.device), torch.no_grad():
-            for weight in trained.parameters():
-                weight.add_(0.1 * torch.randn_like(weight))
+        _move(trained, seed=2)
         for seed in (3, 4):
             self.run(trained, 1 + 2 * self.inputs(seed=seed))
         advice = (
@@ -401,6 +435,14 @@ class _Discriminator(_Subject):
         with warnings.catch_warnings(), attempt("the discriminator", "leave out the last activation"):
             warnings.simplefilter("error")
             warn_of_probabilities(logits)
+
+
+def _move(network: nn.Module, seed: int) -> None:
+    """Change all weights a little, as a training does."""
+    weights = list(network.parameters())
+    with seeded(seed, weights[0].device), torch.no_grad():
+        for weight in weights:
+            weight.add_(0.1 * torch.randn_like(weight))
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:

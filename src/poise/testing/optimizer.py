@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, require_kind
 from poise.trainer import OptimizerFactory, pack, unpack
 from poise.trainer.player import Player
 
@@ -82,13 +82,8 @@ def _player(make: OptimizerFactory, weights: Sequence[nn.Parameter]) -> Player:
         "make(weights)", "give a function of an iterable of weights, such as partial(torch.optim.Adam, lr=1e-4)"
     ):
         optimizer: Any = make(iter(weights))
-    if not isinstance(optimizer, Optimizer):
-        raise broken(
-            "make(weights)",
-            "a torch.optim.Optimizer",
-            f"a {type(optimizer).__name__}",
-            "derive the optimizer from it, or from poise.optimizers.Wrapper",
-        )
+    advice = "derive the optimizer from it, or from poise.optimizers.Wrapper"
+    require_kind(optimizer, Optimizer, "make(weights)", "a torch.optim.Optimizer", advice)
     own = [weight for group in optimizer.param_groups for weight in group["params"]]
     if len(own) != len(weights) or {id(weight) for weight in own} != {id(weight) for weight in weights}:
         raise broken(

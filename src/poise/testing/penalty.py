@@ -11,7 +11,7 @@ from poise.balance import Role
 from poise.penalties import Penalty, Scene, player_of
 from poise.testing.players import TinyDiscriminator, tiny_generator
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, shown
 
 __all__ = ["check_penalty"]
 
@@ -58,7 +58,7 @@ def check_penalty(
         raise broken(
             "check_penalty",
             "a function of a scene",
-            f"the class {penalty.__name__}" if isinstance(penalty, type) else f"a {type(penalty).__name__}",
+            shown(penalty),
             "give a penalty, such as PENALTIES['r1'] or GradientPenalty(at, of)",
         )
     role = to or player_of(penalty)
@@ -164,7 +164,7 @@ class _Subject:
         return value, there
 
     def require_values(self, game: _Game, value: Any) -> None:
-        seen = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        seen = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
         if not isinstance(value, Tensor) or value.shape not in ((_N,), ()):
             raise broken(
                 game.what,
@@ -191,7 +191,7 @@ class _Subject:
                 raise broken(
                     f"scene.memory[{name!r}] after the penalty",
                     "a tensor without a graph, which can be saved",
-                    "one with a graph" if isinstance(value, Tensor) else f"a {type(value).__name__}",
+                    "one with a graph" if isinstance(value, Tensor) else shown(value),
                     "keep tensors only, and detach() them",
                 )
 

@@ -12,7 +12,7 @@ from poise.losses import AdversarialLoss
 from poise.penalties import Weighted
 from poise.testing.players import TinyDiscriminator, tiny_generator
 from poise.testing.surroundings import seeded
-from poise.testing.verdict import attempt, broken
+from poise.testing.verdict import attempt, broken, require_kind
 from poise.trainer import Hook, Trainer, make_fabric, pack, unpack
 
 __all__ = ["check_hook", "check_trains"]
@@ -118,8 +118,7 @@ def check_hook(
 def _hook(make: Callable[[], Hook]) -> Hook:
     with attempt("make()", "give a function without arguments that makes a hook, such as its class"):
         hook = make()
-    if not isinstance(hook, Hook):
-        raise broken("make()", "a Hook", f"a {type(hook).__name__}", "derive the hook from poise.trainer.Hook")
+    require_kind(hook, Hook, "make()", "a Hook", "derive the hook from poise.trainer.Hook")
     return hook
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
-from poise.errors import ConfigError, ShapeError, nearest
+from poise.errors import ConfigError, ShapeError
 from poise.losses import AdversarialLoss, pushes_real_up
-from poise.penalties import Weighted
+from poise.penalties import Weighted, layer_named
 from poise.schedules import Number, Schedule, greatest, least
 
 __all__ = [
@@ -89,14 +89,13 @@ def checked_constraints(constraints: Sequence[Constrained]) -> dict[str, list[Co
 
 def checked_layers(penalties: Mapping[str, Weighted], discriminator: nn.Module) -> tuple[str, ...]:
     """The discriminator's layers that penalties look at."""
-    known = [name for name, _ in discriminator.named_modules() if name]
     layers: dict[str, None] = {}
     for name, term in penalties.items():
         for layer in getattr(term.penalty, "layers", ()):
-            if layer not in known:
-                raise ConfigError(
-                    f"penalties.{name}.layers: the discriminator has no layer '{layer}' {nearest(layer, known)}"
-                )
+            try:
+                layer_named(discriminator, layer)
+            except ConfigError as error:
+                raise ConfigError(f"penalties.{name}.layers: {error}") from error
             layers[layer] = None
     return tuple(layers)
 

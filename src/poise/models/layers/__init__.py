@@ -8,7 +8,7 @@ from poise.models.layers.attention import (
     SegmentSoftmax,
     SelfAttention,
 )
-from poise.models.layers.convolution import Blur, ModulatedConv2d
+from poise.models.layers.convolution import Blur, EqualConv2d, ModulatedConv2d
 from poise.models.layers.linear import EqualLinear, Linear
 from poise.models.layers.noise import Constant, LearnedNoise, Noise
 from poise.models.layers.normalization import AdaptiveInstanceNorm, EzNorm, MinibatchStddev, PixelNorm
@@ -25,6 +25,7 @@ __all__ = [
     "Combine",
     "Constant",
     "EfficientAttention",
+    "EqualConv2d",
     "EqualLinear",
     "EzNorm",
     "Hardsigmoid",

@@ -1,4 +1,4 @@
-"""Convolutions that torch does not have: fixed low-pass filters, and filters that a style scales."""
+"""Convolutions that torch does not have: fixed low-pass filters, and filters that a constant or a style scales."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -10,7 +10,7 @@ from torch.nn.functional import conv1d, conv2d, interpolate, pad
 
 from poise.models.layers.linear import EqualLinear
 
-__all__ = ["Blur", "ModulatedConv2d"]
+__all__ = ["Blur", "EqualConv2d", "ModulatedConv2d"]
 
 
 def _low_pass(taps: Sequence[float], rank: int) -> Tensor:
@@ -49,6 +49,38 @@ class Blur(nn.Module):
         for dim in range(2, x.ndim):  # reflection by slices: pad's own has no deterministic gradient on CUDA
             x = torch.cat((x.narrow(dim, 1, 1), x, x.narrow(dim, x.shape[dim] - 2, 1)), dim)
         return _filtered(x, self.kernel)
+
+
+class EqualConv2d(nn.Module):
+    r"""A convolution at an equalized learning rate: weights from N(0, 1), scaled by a constant at run time.
+
+    .. math:: W = c\, w, \qquad c = g / \sqrt{\mathrm{fan\_in}}
+
+    Args:
+        channels: input channels.
+        out_channels: output channels.
+        filter_size: taps along each side.
+        padding: zeros along each border.
+        gain: the factor g for what the activation takes away; :math:`\sqrt 2` is He's for relu.
+
+    Source: Karras et al. 2017, Progressive Growing of GANs, arXiv 1710.10196, section 4.1.
+    """
+
+    def __init__(self, channels: int, out_channels: int, filter_size: int, padding: int = 0, gain: float = 1.0) -> None:
+        super().__init__()
+        self.padding = padding
+        self.weight_scale = gain / (filter_size * sqrt(channels))
+        self.weight = nn.Parameter(torch.randn(out_channels, channels, filter_size, filter_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, c, h, w)`` to ``(n, out_channels, h', w')``."""
+        return conv2d(x, self.weight_scale * self.weight, self.bias, padding=self.padding)
+
+    def extra_repr(self) -> str:
+        """The arguments, for the repr."""
+        out_channels, channels, taps, _ = self.weight.shape
+        return f"{channels}, {out_channels}, {taps}, padding={self.padding}"
 
 
 class ModulatedConv2d(nn.Module):
@@ -90,7 +122,7 @@ class ModulatedConv2d(nn.Module):
         super().__init__()
         self.resample = resample
         self.demodulate = demodulate
-        self.scale = 1 / (filter_size * sqrt(channels))
+        self.weight_scale = 1 / (filter_size * sqrt(channels))
         self.weight = nn.Parameter(torch.randn(out_channels, channels, filter_size, filter_size))
         self.style = EqualLinear(style_features, (channels,), lr_mul=lr_mul, bias_start=1.0)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -98,7 +130,7 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """``(n, c, h, w)`` and ``(n, d)`` to ``(n, out_channels, h', w')``."""
-        weight = self.scale * self.weight
+        weight = self.weight_scale * self.weight
         scale: Tensor = self.style(style)
         x = x * scale[:, :, None, None]
         taps = weight.shape[-1]

@@ -59,14 +59,14 @@ class EqualLinear(nn.Module):
         super().__init__()
         self.shape = tuple(shape)
         self.lr_mul = lr_mul
-        self.scale = lr_mul * gain / sqrt(features)
+        self.weight_scale = lr_mul * gain / sqrt(features)
         self.weight = nn.Parameter(torch.randn(prod(shape), features) / lr_mul)
         self.bias = nn.Parameter(torch.full((prod(shape),), bias_start / lr_mul)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``."""
         bias = None if self.bias is None else self.lr_mul * self.bias
-        return linear(x.flatten(1), self.scale * self.weight, bias).reshape(len(x), *self.shape)
+        return linear(x.flatten(1), self.weight_scale * self.weight, bias).reshape(len(x), *self.shape)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""
