@@ -798,7 +798,7 @@ def test_what_a_scene_does_not_have() -> None:
     scene = Scene(linear)
     with pytest.raises(ConfigError, match="looks at real samples in the generator's step too: give it real samples"):
         _ = scene.real
-    for missing in (lambda: scene.z, lambda: scene.fake, lambda: scene.make(torch.zeros(1, 2))):
+    for missing in (lambda: scene.z, lambda: scene.fake, lambda: scene.samples(torch.zeros(1, 2))):
         with pytest.raises(ConfigError, match="needs a generator and latents"):
             missing()
 
@@ -859,7 +859,7 @@ def test_a_discriminator_without_logits() -> None:
 
 
 def test_precision() -> None:
-    """The players' own passes are made in the given context, those of critic and make are not; all end in float32."""
+    """All passes are made in the given context, and end in float32."""
     inside: list[bool] = []
     active = False
 
@@ -877,10 +877,8 @@ def test_precision() -> None:
         return x.bfloat16()
 
     scene = Scene(network, real=torch.randn(2, 3), generator=network, z=torch.randn(2, 3), autocast=autocast)
-    made = [scene.fake, scene.real_logits, scene.fake_logits, scene.logits(scene.real), scene.samples(scene.z)]
+    made = [scene.fake, scene.real_logits, scene.fake_logits, scene.critic(scene.real), scene.samples(scene.z)]
     assert inside == [True] * 5
-    made += [scene.critic(scene.real), scene.make(scene.z)]
-    assert inside == [True] * 5 + [False] * 2
     assert {it.dtype for it in made} == {torch.float32}
-    torch.testing.assert_close(scene.logits(scene.real), scene.real_logits, rtol=0, atol=0)
+    torch.testing.assert_close(scene.critic(scene.real), scene.real_logits, rtol=0, atol=0)
     torch.testing.assert_close(scene.samples(scene.z), scene.fake, rtol=0, atol=0)

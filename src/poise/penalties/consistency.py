@@ -72,7 +72,7 @@ class _Bcr:
                 f"the transform of bcr made samples of shape {tuple(transformed.shape)} of {tuple(samples.shape)}; it "
                 "must keep the shape"
             )
-        return _squared_difference(logits, scene.logits(transformed))
+        return _squared_difference(logits, scene.critic(transformed))
 
 
 def bcr(
@@ -124,7 +124,7 @@ class _Zcr:
     std: float
 
     def __call__(self, scene: Scene) -> Tensor:
-        return _squared_difference(scene.fake_logits, scene.logits(_nearby(scene, self.std)))
+        return _squared_difference(scene.fake_logits, scene.critic(_nearby(scene, self.std)))
 
 
 @dataclass(frozen=True)

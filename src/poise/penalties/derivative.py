@@ -19,7 +19,7 @@ def pullback(
     r"""What a function makes of samples, and how the sum of it changes with them.
 
     Args:
-        function: samples to values, of any shape, and whatever comes beside them.
+        function: samples to values, of any shape, and whatever tensors come beside them.
         samples: where. Samples without a graph are taken as constants.
         create_graph: let the gradient be differentiable in turn.
 
@@ -61,5 +61,5 @@ def input_gradients(
         points: where, ``(n, ...)``; they are taken as constants.
         create_graph: let the gradient be differentiable with respect to the critic's weights.
     """
-    logits, _, gradient = pullback(lambda it: (mean_logits(critic(it)), None), points.detach(), create_graph)
+    logits, _, gradient = pullback(lambda it: (mean_logits(critic(it)), ()), points.detach(), create_graph)
     return logits, gradient().flatten(1)

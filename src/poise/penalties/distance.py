@@ -23,8 +23,8 @@ class _GradientNorm:
     def __call__(self, scene: Scene) -> Tensor:
         fake_mean = scene.fake_logits.mean()
 
-        def distance(real: Tensor) -> tuple[Tensor, None]:
-            return (scene.critic(real).mean() - fake_mean).relu().square(), None
+        def distance(real: Tensor) -> tuple[Tensor, tuple[()]]:
+            return (scene.critic(real).mean() - fake_mean).relu().square(), ()
 
         gradient = pullback(distance, scene.real)[2]()
         # vector_norm has the subgradient 0 at 0: D may be flat, or judge reals no better than fakes.
@@ -54,14 +54,14 @@ class _AdversarialNorm:
         # In the generator's step its samples depend on its weights, and so does the gradient that is taken there.
         target, others = (scene.real, scene.fake_logits) if self.mode == "real" else (scene.fake, scene.real_logits)
 
-        def distance(target: Tensor) -> tuple[Tensor, None]:
+        def distance(target: Tensor) -> tuple[Tensor, tuple[()]]:
             logits = scene.critic(target)
             if logits.shape != others.shape:
                 raise ShapeError(
                     f"the discriminator made logits of shape {tuple(logits.shape)} of one side and of shape "
                     f"{tuple(others.shape)} of the other; adversarial_norm compares pairs: give as many reals as fakes"
                 )
-            return (logits - others).square().mean(), None
+            return (logits - others).square().mean(), ()
 
         return -pullback(distance, target)[2]().square().mean()
 

@@ -74,8 +74,7 @@ class Scene:
         z: latents.
         layers: the names of D's layers whose outputs are wanted as features; see
             :func:`~poise.penalties.layers.layer_named`.
-        autocast: gives the context of reduced precision in which passes are made that are not of :meth:`critic` or
-            :meth:`make`; none if all is done in full precision.
+        autocast: gives the context of reduced precision in which passes are made, if there is one.
         kimg: thousands of real images shown so far, None where nothing may depend on it.
         memory: tensors that penalties keep from one scene to the next, by name; they are saved with the training's
             state.
@@ -120,7 +119,6 @@ class Scene:
         self._layers = layers
         self._still_generator = still_generator
         self._joint = joint
-        self._is_mixed = autocast is not None
         self.autocast = autocast or nullcontext
         self._fake = self._given_fake = fake
         self._sides: Set[Side] = frozenset()
@@ -131,6 +129,11 @@ class Scene:
     def again(self) -> Scene:
         """The same deal, to be seen with the weights of now."""
         return self._of(self._real, self._z, self._given_fake)
+
+    def on_copies(self) -> Scene:
+        """The same deal on copies of its samples, which may be written over."""
+        real, z, fake = (None if it is None else it.detach().clone() for it in (self._real, self._z, self._given_fake))
+        return self._of(real, z, fake)
 
     def parts(self, count: int) -> list[Scene]:
         """The deal in ``count`` parts of about the same size, at most one for each sample."""
@@ -252,13 +255,12 @@ class Scene:
 
     def expect(self, sides: Set[Side]) -> None:
         """Say of which sides :meth:`input_gradients` will be asked, so that they share the passes of the views."""
-        if not self._is_mixed:
-            self._sides = sides
+        self._sides = sides
 
     def input_gradients(self, side: Side) -> tuple[Tensor, Tensor]:
         """D's mean logit of each sample of a side, ``(n,)``, and the gradient of that logit there, ``(n, d)``.
 
-        Both are in float32 throughout: a gradient's norm squares small numbers, which bfloat16 loses.
+        Both are in float32, whatever the precision of the pass that they are of.
         """
         if side in self._sides:
             _ = self.real_view if side == "real" else self.fake_view
@@ -278,35 +280,20 @@ class Scene:
         return self.fake_view.logits
 
     def critic(self, samples: Tensor) -> Tensor:
-        """D's logits of any samples, in float32 throughout, as :meth:`input_gradients` has them."""
-        return _split(self.discriminator(samples))[0]
+        """D's logits of any samples, made as :attr:`real_logits` are, so that the two can be compared; in float32."""
+        with self.autocast():
+            return _split(self.discriminator(samples))[0]
 
-    def make(self, z: Tensor) -> Tensor:
-        """G's samples of any latents, in float32.
+    def samples(self, z: Tensor) -> Tensor:
+        """G's samples of any latents, made as :attr:`fake` is, so that the two can be compared; in float32.
 
         Raises:
             ConfigError: when there is no generator.
         """
         if self.generator is None:
             raise ConfigError("this penalty needs a generator and latents: it works in a Trainer only")
-        if self._still_generator:
-            with torch.no_grad():
-                return _full(self.generator(z))
-        return _full(self.generator(z))
-
-    def logits(self, samples: Tensor) -> Tensor:
-        """D's logits of any samples, made as :attr:`real_logits` are, so that the two can be compared."""
-        with self.autocast():
-            return self.critic(samples)
-
-    def samples(self, z: Tensor) -> Tensor:
-        """G's samples of any latents, made as :attr:`fake` is, so that the two can be compared.
-
-        Raises:
-            ConfigError: when there is no generator.
-        """
-        with self.autocast():
-            return self.make(z)
+        with self.autocast(), torch.no_grad() if self._still_generator else nullcontext():
+            return _full(self.generator(z))
 
     def _view(self, samples: Tensor, sloped: bool) -> tuple[View, _Slope | None]:
         """What D makes of samples; and its input gradients, where they are wanted."""

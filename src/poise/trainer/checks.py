@@ -16,6 +16,7 @@ from poise.schedules import Number, Schedule, greatest, least
 __all__ = [
     "as_batches",
     "checked_constraints",
+    "checked_count",
     "checked_layers",
     "checked_loss",
     "checked_penalties",
@@ -73,6 +74,13 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
         if term.to not in ("D", "G", None):
             raise ConfigError(f"penalties.{name}.to is {term.to!r}; a penalty goes to 'D' or to 'G'")
     return {name: term for name, term in penalties.items() if term.weight != 0}
+
+
+def checked_count(name: str, count: int) -> int:
+    """A count of at least 1."""
+    if count < 1:
+        raise ConfigError(f"{name} is {count}; it must be at least 1")
+    return count
 
 
 def checked_constraints(constraints: Sequence[Constrained]) -> dict[str, list[Constrained]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations  # nested functions are traced, and their annotations would be too
 
 import warnings
+from itertools import count
+from types import FunctionType, MethodType
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +15,13 @@ from poise.penalties import Scene
 from poise.trainer.execution import Eager, Execution, Taken
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers, Turn
+from poise.trainer.player import norm_of
 
 __all__ = ["Compiled"]
 
 _Tensors = dict[str, Tensor]
+
+_numbers = count()
 
 
 class Compiled(Execution):
@@ -25,19 +30,27 @@ class Compiled(Execution):
     Derivatives are taken by ``torch.func`` inside the program, so that penalties on gradients are part of it. Random
     numbers are those of eager execution. What cannot be compiled is executed eagerly: a warm-up, phases in which the
     players share their passes, and whatever ``torch.compile`` refuses, which a warning says once.
+
+    Args:
+        changes: whether networks change with progress, which a program would not see.
     """
 
     name: ClassVar[str] = "compile"
 
-    def __init__(self) -> None:
+    def __init__(self, changes: bool = False) -> None:
         self._eager = Eager()
         self._programs: dict[tuple[Any, ...], _Program] = {}
         self._is_refused = False
+        if changes:
+            self._refuse("the networks change with progress")
 
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """See :meth:`Execution.gradients`."""
         is_player = move.player.module in (scene.discriminator, scene.generator)
         if self._is_refused or not is_player or not alone or scene.is_seen:
+            return self._eager.gradients(move, scene, alone, last)
+        if scene.options["layers"]:
+            self._refuse("a penalty looks at what inner layers put out")
             return self._eager.gradients(move, scene, alone, last)
         turn = move.turn(scene.kimg)
         kind = (move.player.role, *turn.weights, _is_one(turn.fake_weight), turn.top_k)
@@ -45,9 +58,12 @@ class Compiled(Execution):
             program = self._programs.get(kind) or self._programs.setdefault(kind, _Program(move, scene, turn))
             return program(scene, turn)
         except Exception as error:  # whatever it is: eager execution does the same, or says what is wrong
-            self._is_refused = True
-            warnings.warn(f"going on without compiling: {_first_line(error)}", stacklevel=2)
+            self._refuse(_in_a_line(error))
             return self._eager.gradients(move, scene, alone, last)
+
+    def _refuse(self, why: str) -> None:
+        self._is_refused = True
+        warnings.warn(f"going on without compiling: {why}", stacklevel=3)
 
 
 class _Program:
@@ -64,8 +80,11 @@ class _Program:
         own = {id(weight) for weight in move.player.weights}
         self._weights: _Tensors = {name: it for name, it in self._game.named_parameters() if id(it) in own}
         self._stats = dict(self._game.named_buffers())
+        # PyTorch keeps only a few programs for one function, which are those of all trainers: so each has its own.
+        code = _Program._gradients.__code__
+        own_function = FunctionType(code.replace(co_name=f"{code.co_name}_{next(_numbers)}"), globals())
         self._compiled = torch.compile(
-            self._gradients, fullgraph=True, dynamic=False, options={"fallback_random": True}
+            MethodType(own_function, self), fullgraph=True, dynamic=False, options={"fallback_random": True}
         )
 
     def __call__(self, scene: Scene, turn: Turn) -> Taken:
@@ -93,7 +112,7 @@ class _Program:
             return loss, (numbers, {name: state[name] for name in stats}, kept)
 
         gradients, (loss, (numbers, moved, kept)) = grad_and_value(loss_of, has_aux=True)(weights)
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(it) for it in gradients.values()]))
+        norm = norm_of(list(gradients.values()))
         return loss, norm, numbers, gradients, moved, kept
 
 
@@ -118,7 +137,13 @@ class _Game(nn.Module):
             turn = turn._replace(fake_weight=fake_weight)
         # A penalty that reads how far training is cannot be part of a program, which would keep the number.
         scene = Scene(
-            self.discriminator, generator=self.generator, real=real, z=z, memory=memory, kimg=None, **self._options
+            self.discriminator,
+            generator=self.generator,
+            real=real,
+            z=z,
+            memory=dict(memory),
+            kimg=None,
+            **self._options,
         )
         loss, numbers = self._objective(scene, turn)
         return loss, numbers, dict(scene.memory)
@@ -128,5 +153,7 @@ def _is_one(weight: float | Tensor) -> bool:
     return isinstance(weight, float) and weight == 1
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _in_a_line(error: Exception) -> str:
+    """The beginning of what is often a page."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:200] or type(error).__name__

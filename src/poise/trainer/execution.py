@@ -1,15 +1,18 @@
 """How a move is carried out on the machine: the seam between what is computed and how."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from poise.penalties import Scene
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers
+from poise.trainer.player import norm_of
 
-__all__ = ["Eager", "Execution", "Taken"]
+__all__ = ["Check", "Eager", "Execution", "InParts", "Taken"]
 
 
 class Taken(NamedTuple):
@@ -26,10 +29,36 @@ class Taken(NamedTuple):
     numbers: Numbers
 
 
+Check = Callable[[str, Tensor, Tensor], None]
+"""Looks at a role's loss and gradient norm before any weight moves."""
+
+
 class Execution(ABC):
-    """Takes gradients. Every execution gives the same numbers but for rounding."""
+    """Carries moves out. Every execution gives the same numbers but for rounding."""
 
     name: ClassVar[str]
+
+    def play(self, moves: Sequence[Move], scene: Scene, check: Check, alone: bool = True) -> Numbers:
+        """Take all gradients, look at them, then move.
+
+        Args:
+            moves: who moves together.
+            scene: the deal.
+            check: looks at each player's loss and gradient norm before anyone moves.
+            alone: whether no other weights have a part in the scene's graph.
+
+        Returns:
+            The parts of the losses and the gradients' norms by their log names, ``()`` each.
+        """
+        numbers: Numbers = {}
+        for move in moves:
+            taken = self.gradients(move, scene, alone, last=move is moves[-1])
+            check(move.player.role, taken.loss, taken.norm)
+            numbers |= taken.numbers
+            numbers[f"{move.player.role.lower()}_grad_norm"] = taken.norm
+        for move in moves:
+            move.act()
+        return numbers
 
     @abstractmethod
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
@@ -53,3 +82,46 @@ class Eager(Execution):
         loss, numbers = move.objective(scene, move.turn(scene.kimg))
         norm = move.player.gradients_of(loss, alone, last)
         return Taken(loss.detach(), norm, {name: value.detach() for name, value in numbers.items()})
+
+
+class InParts(Execution):
+    r"""Takes the gradient of a batch as the sum of those of its parts, one after the other: a part's memory suffices.
+
+    .. math:: \nabla \frac1n \sum_{i=1}^n \ell_i = \sum_k \frac{n_k}{n}\, \nabla \frac1{n_k} \sum_{i \in k} \ell_i
+
+    That is exact where the loss is a mean over samples. What looks at a batch as a whole sees each part as one: batch
+    norm, losses that compare with a mean (``relativistic_average``), penalties that are one number for the batch; and
+    random numbers are drawn for each part.
+
+    Args:
+        execution: of a part.
+        count: how many parts.
+    """
+
+    def __init__(self, execution: Execution, count: int) -> None:
+        self.name = execution.name  # type: ignore[misc]
+        self._execution = execution
+        self._count = count
+
+    def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
+        """See :meth:`Execution.gradients`."""
+        parts = scene.parts(self._count)
+        sizes = [len(part.z) for part in parts]
+        weights = move.player.weights
+        sums: list[Tensor] = []
+        numbers: Numbers = {}
+        loss = torch.zeros((), device=scene.z.device)
+        for part, size in zip(parts, sizes, strict=True):
+            share = size / sum(sizes)
+            taken = self._execution.gradients(move, part, alone)
+            loss = loss + share * taken.loss
+            numbers = {name: numbers.get(name, 0) + share * value for name, value in taken.numbers.items()}
+            gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+            if sums:
+                torch._foreach_add_(sums, gradients, alpha=share)
+            else:
+                sums = list(torch._foreach_mul(gradients, share))
+            scene.has_shown_reals |= part.has_shown_reals
+        for weight, gradient in zip(weights, sums, strict=True):
+            weight.grad = gradient if weight.grad is not None else None
+        return Taken(loss, norm_of(sums), numbers)

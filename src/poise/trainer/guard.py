@@ -36,6 +36,7 @@ class Guard:
     def __init__(self, device: torch.device, deferred: bool | None = None) -> None:
         self._deferred = device.type != "cpu" if deferred is None else deferred
         self._failed = torch.zeros((), device=device)
+        self._step = torch.zeros((), device=device, dtype=torch.float64)
         # The first failure: step, player by its place in _ROLES, loss, gradient norm.
         self._first = torch.zeros(4, device=device, dtype=torch.float64)
 
@@ -49,7 +50,17 @@ class Guard:
                 optimizer.grad_scale = None  # type: ignore[attr-defined]
                 optimizer.found_inf = self._failed  # type: ignore[attr-defined]
 
-    def check(self, role: str, step: int, loss: Tensor, norm: Tensor) -> None:
+    @property
+    def deferred(self) -> bool:
+        """Whether verdicts stay on the device."""
+        return self._deferred
+
+    def begin(self, step: int) -> None:
+        """Say which step comes."""
+        # On the device where verdicts stay there: what is recorded there must not keep a number of Python's.
+        self._step.fill_(step)
+
+    def check(self, role: str, loss: Tensor, norm: Tensor) -> None:
         """Look at one player's loss and gradient norm.
 
         Raises:
@@ -57,12 +68,12 @@ class Guard:
         """
         if not self._deferred:
             if not (isfinite(loss) and isfinite(norm)):
-                raise _error(role, step, float(loss), float(norm))
+                raise _error(role, int(self._step), float(loss), float(norm))
             return
         bad = ~torch.isfinite(loss + norm)
         loss, norm = loss.double(), norm.double()
-        now = torch.stack([torch.full_like(loss, step), torch.full_like(loss, _ROLES.index(role)), loss, norm])
-        self._first = torch.where(bad & (self._failed == 0), now, self._first)
+        now = torch.stack([self._step, torch.full_like(loss, _ROLES.index(role)), loss, norm])
+        self._first.copy_(torch.where(bad & (self._failed == 0), now, self._first))
         self._failed.copy_(torch.maximum(self._failed, bad.float()))
 
     def raise_if_failed(self) -> None:

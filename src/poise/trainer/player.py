@@ -16,7 +16,7 @@ from poise.optimizers import Wrapper, match_memory_format
 from poise.schedules import Scheduled
 from poise.trainer.gather import GATHERINGS, Average
 
-__all__ = ["OptimizerFactory", "Player"]
+__all__ = ["OptimizerFactory", "Player", "norm_of"]
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -66,6 +66,7 @@ class Player:
         self.evaluations: int = getattr(self.optimizer, "evaluations", 1)
         self._schedule = make_optimizer if isinstance(make_optimizer, Scheduled) else None
         self._settings = _settings(self.optimizer)
+        self._combine = combine
         self._gathering = GATHERINGS[combine or "average"]
         self._gathered: Average | None = None
         self._kimg = 0.0
@@ -78,7 +79,16 @@ class Player:
         if self._schedule is not None:
             settings = self._schedule.at(kimg)
             for group in self.optimizer.param_groups:
-                group.update(settings)
+                for name, value in settings.items():
+                    if isinstance(group[name], Tensor):
+                        group[name].fill_(value)  # recorded programs read it
+                    else:
+                        group[name] = value
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether an update takes one gradient of one deal."""
+        return self.evaluations == 1 and self._combine is None
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -107,10 +117,7 @@ class Player:
         inputs = None if alone else [weight for weight in self.weights if weight.requires_grad]
         torch.autograd.backward(loss, inputs=inputs, retain_graph=not last)
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
-        if not gradients:
-            return loss.new_zeros(())
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        return norm
+        return norm_of(gradients) if gradients else loss.new_zeros(())
 
     def gather(self) -> None:
         """Keep the gradients for the next update."""
@@ -126,12 +133,20 @@ class Player:
 
     def update(self) -> None:
         """Move the weights along their gradients, and along those that were gathered."""
+        self.advance()
+        self.settle()
+
+    def advance(self) -> None:
+        """The update, but for what :meth:`settle` does."""
         if self._gathered is not None:
             self.gather()
             for weight, gradient in zip(self._moving(), self._gathered.result(), strict=True):
                 weight.grad = gradient
             self._gathered = None
         self.optimizer.step()
+
+    def settle(self) -> None:
+        """Count an update, and hold the weights to their constraints."""
         self._taken += 1
         if self._taken < self.evaluations:
             return
@@ -162,6 +177,12 @@ class Player:
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)
         self.updates = state["updates"]
+
+
+def norm_of(gradients: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm over all entries of some gradients, ``()``."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    return norm
 
 
 def _settings(optimizer: Optimizer) -> list[dict[str, Any]]:

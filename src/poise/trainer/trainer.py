@@ -22,6 +22,7 @@ from poise.schedules import Number
 from poise.trainer.checks import (
     as_batches,
     checked_constraints,
+    checked_count,
     checked_layers,
     checked_loss,
     checked_penalties,
@@ -30,9 +31,10 @@ from poise.trainer.checks import (
     warn_of_balance,
 )
 from poise.trainer.compiled import Compiled
-from poise.trainer.devices import autocast_of, make_fabric
-from poise.trainer.execution import Eager
+from poise.trainer.devices import autocast_of, choose_execution, make_fabric
+from poise.trainer.execution import Eager, Execution, InParts
 from poise.trainer.gather import gathering
+from poise.trainer.graphs import CudaRecorder, Graphs
 from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
@@ -84,6 +86,13 @@ class Trainer:
         seed: of all randomness.
         fabric: the device and precision, from :func:`~poise.trainer.make_fabric`; the best device there is, in float32,
             if none is given.
+        execution: how moves are carried out on the machine: ``eager``, ``compile``, ``graph`` (CUDA graphs), or
+            ``auto``. All give the same numbers but for rounding.
+        accumulate: take a batch's gradients in so many parts, which need less memory: see
+            :class:`~poise.trainer.execution.InParts`.
+
+    Copies of the networks are tried on a few samples, once: where they allow it, images lie in memory with their
+    channels next to each other, and D sees reals and fakes in one pass.
 
     Attributes:
         steps: steps done.
@@ -114,6 +123,7 @@ class Trainer:
         seed: int = 0,
         fabric: Fabric | None = None,
         execution: str = "eager",
+        accumulate: int = 1,
     ) -> None:
         self.fabric = fabric or make_fabric()
         if self.fabric.world_size > 1:
@@ -122,7 +132,6 @@ class Trainer:
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.z_dim = z_dim
-        self._execution = Compiled() if execution == "compile" else Eager()
         self._autocast = autocast_of(self.fabric)
         self._is_channels_last = z_dim is not None and to_channels_last(generator, discriminator, z_dim, self.device)
         self.loss = checked_loss(loss)
@@ -155,6 +164,8 @@ class Trainer:
         self._guard.adopt(self._moves.optimizers)
         networks: list[Any] = [self.generator, self.discriminator, self.average]
         self._changing = [it for it in networks if hasattr(it, "progress")]
+        self._accumulate = checked_count("accumulate", accumulate)
+        self._execution = self._chosen(execution)
         self._draws = 0
         self._phases = 0
         self._batch = 0
@@ -164,6 +175,16 @@ class Trainer:
         self._ahead: Scene | None = None
         self._seconds = 0.0
         self._t0: float | None = None
+
+    def _chosen(self, execution: str) -> Execution:
+        chosen = choose_execution(execution, self.device.type, images=self._is_channels_last)
+        changes = bool(self._changing)
+        made: Execution
+        if chosen.value == "graph":
+            made = Graphs(CudaRecorder(), list(self._moves.optimizers), changes, self._guard.deferred)
+        else:
+            made = Compiled(changes) if chosen.value == "compile" else Eager()
+        return made if self._accumulate == 1 else InParts(made, self._accumulate)
 
     # One step.
 
@@ -183,7 +204,7 @@ class Trainer:
         """
         batches = as_batches(real)
         self._real = self._ahead = None
-        self._progress()
+        self._begin_step()
         for phase in self._plan(batches):
             self._take(phase, batches)
             with self._randomness.stretch(_PLAY, self._phases), self._moves.only(phase):
@@ -191,11 +212,7 @@ class Trainer:
                 alone = len(phase) == 1 and self._ahead is None
                 for turn, moves in enumerate(self._moves.rounds(phase)):
                     scene = scene.again() if turn else scene
-                    for move in moves:
-                        self._gradients(move, scene, alone, last=move is moves[-1])
-                    for move in moves:
-                        move.act()
-                    self._count_shown(scene)
+                    self._play(moves, scene, alone)
             self._ahead = None
             self._phases += 1
         self.end_step()
@@ -241,18 +258,17 @@ class Trainer:
         return self._move("G", self._real if real is None else real.to(self.device), z)
 
     def _move(self, role: Role, real: Tensor | None, z: Tensor) -> dict[str, Tensor]:
-        self._progress()
+        self._begin_step()
         move, scene = self._moves[role], self._scene(real, z.to(self.device), (role,))
         for _ in range(move.player.evaluations):
             with self._moves.only((role,)):
-                numbers = self._gradients(move, scene)
-            move.act()
-            self._count_shown(scene)
+                numbers = self._play([move], scene)
             scene = scene.again()
         return numbers
 
-    def _progress(self) -> None:
+    def _begin_step(self) -> None:
         """Let what changes with progress take its values of now."""
+        self._guard.begin(self.steps)
         kimg = self.nimg / 1000
         for player in self._players.values():
             player.progress(kimg)
@@ -265,7 +281,9 @@ class Trainer:
         if not self.balance.looks_ahead:
             return self._planned(self.signals)
         self._take(("D",), batches)
-        with self._randomness.stretch(_LOOK, self._phases):
+        # A batch that is taken in parts would not fit with its graph: the parts are seen again.
+        graph = torch.set_grad_enabled(self._accumulate == 1)
+        with self._randomness.stretch(_LOOK, self._phases), graph:
             self._ahead = self._dealt()
             signals = Signals(self.meters, self._objectives.ahead(self._ahead))
             return self._planned(signals)
@@ -318,20 +336,11 @@ class Trainer:
             joint=phase == ("D",) and self._joint,
         )
 
-    def _gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Numbers:
-        """Put one player's gradients on its weights.
-
-        Args:
-            move: whose, and of what.
-            scene: the deal.
-            alone: whether no other weights have a part in the scene's graph.
-            last: whether nobody else takes gradients through that graph.
-        """
-        role = move.player.role
-        loss, norm, numbers = self._execution.gradients(move, scene, alone, last)
-        self._guard.check(role, self.steps, loss, norm)
-        numbers[f"{role.lower()}_grad_norm"] = norm
+    def _play(self, moves: Sequence[Move], scene: Scene, alone: bool = True) -> Numbers:
+        """Let players move together; ``alone`` says that no other weights have a part in the scene's graph."""
+        numbers = self._execution.play(moves, scene, self._guard.check, alone)
         self.meters.add(numbers)
+        self._count_shown(scene)
         return numbers
 
     # Many steps.

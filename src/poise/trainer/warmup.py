@@ -73,7 +73,7 @@ class Autoencoder(WarmUp):
                     f"the warm-up's encoder gives {tuple(z.shape[1:])} for each sample, and the generator takes "
                     f"{tuple(scene.z.shape[1:])}: end the encoder with as many outputs, or change z_dim"
                 )
-            samples = scene.make(z)
+            samples = scene.samples(z)
         if samples.shape != scene.real.shape:
             raise ShapeError(
                 f"the generator makes samples of shape {tuple(samples.shape[1:])}, the data has "
