@@ -1,7 +1,8 @@
 r"""The way from the data's units to the networks' and back: small enough to be kept beside a generator's weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -41,9 +42,19 @@ class Scaling:
             float32 on the CPU: pictures ``(n, c, h, w)`` in [-1, 1] in channels-last memory, or standardized vectors
             ``(n, d)``.
         """
+        return self.on(torch.device("cpu"))(torch.from_numpy(rows))
+
+    def on(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+        """:meth:`tensor` for rows that are on a device, with the same values.
+
+        Args:
+            device: where the rows will be; what they are divided by is put there now.
+        """
         if self.center is not None and self.scale is not None:
-            return torch.from_numpy((rows - self.center) / self.scale)
-        return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
+            center, scale = (torch.from_numpy(column).to(device) for column in (self.center, self.scale))
+            return partial(_standardized, center=center, scale=scale)
+        # A tensor, because by a Python number GPUs do not divide: they multiply by its rounded inverse.
+        return partial(_centered, half=torch.full((), 127.5, device=device))
 
     def restore(self, samples: torch.Tensor) -> NDArray[Any]:
         """The inverse of :meth:`tensor`, for samples that a generator made.
@@ -85,3 +96,12 @@ class Scaling:
             None if fields[name] is None else np.asarray(fields[name], np.float32) for name in ("center", "scale")
         )
         return cls(fields["kind"], tuple(fields["shape"]), center, scale)
+
+
+def _standardized(rows: torch.Tensor, center: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return (rows - center).div_(scale)
+
+
+def _centered(rows: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+    # The conversion keeps the order of the memory, so that (n, h, w, c) becomes channels-last without a copy.
+    return rows.permute(0, 3, 1, 2).to(torch.float32).div_(half).sub_(1)
