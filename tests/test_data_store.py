@@ -16,6 +16,7 @@ from poise import Trainer
 from poise.data import Batches, Data, Scaling, load
 from poise.data.ahead import Ahead
 from poise.data.indexable import Rows, indexable
+from poise.data.scaling import centered, standardized
 from poise.data.store import RESIDENT_SHARE, Asked, Resident, Store, Streamed, send, store
 from poise.trainer import make_fabric
 
@@ -70,6 +71,19 @@ def test_every_way_gives_the_same_bits(way: object, make: Callable[[Path], Data]
     assert threads() == []
 
 
+def test_scaling_on_a_device_gives_the_same_bits(tmp_path: Path) -> None:
+    data = images(tmp_path)
+    on_device = centered(torch.from_numpy(data.array.copy()), torch.tensor(127.5))
+    assert torch.equal(on_device, data.tensor(np.arange(len(data))))
+    assert on_device.is_contiguous(memory_format=torch.channels_last)
+    points = vectors(tmp_path)
+    columns = torch.from_numpy(points.center), torch.from_numpy(points.scale)
+    assert torch.equal(standardized(torch.from_numpy(points.array.copy()), *columns), points.tensor(np.arange(50)))
+    meta = torch.device("meta")  # what it takes is put where it will be needed
+    assert points.scaling.on(meta).keywords["center"].device == meta
+    assert data.scaling.on(meta).keywords["half"].device == meta
+
+
 class Only:
     """Samples of which nothing is known but what they are."""
 
@@ -113,7 +127,7 @@ def test_what_fits_is_kept_on_the_device_as_it_is_stored(monkeypatch: pytest.Mon
     pretend_free(monkeypatch, data.array.nbytes / RESIDENT_SHARE)
     kept = store(data, CUDA)
     assert isinstance(kept, Resident)
-    assert (kept._rows.dtype, kept._rows.shape, kept.ahead) == (torch.uint8, (50, 8, 8, 3), 0)
+    assert (kept.rows.dtype, kept.rows.shape, kept.ahead) == (torch.uint8, (50, 8, 8, 3), 0)
     tensor = Rows(torch.randn(5, 3))
     assert isinstance(store(tensor, CUDA), Resident)
 
@@ -133,11 +147,11 @@ def test_on_the_cpu_the_memory_map_is_used_as_it_lies(tmp_path: Path) -> None:
     for kept in (store(data), store(data, CPU)):
         assert isinstance(kept, Streamed)
         assert kept.ahead == 0
-        assert np.shares_memory(kept._array, data.array)
+        assert np.shares_memory(kept.array, data.array)
     rows = torch.randn(5, 3)
     kept = store(indexable(rows), CPU)
     assert isinstance(kept, Resident)
-    assert kept._rows.data_ptr() == rows.data_ptr()
+    assert kept.rows.data_ptr() == rows.data_ptr()
 
 
 def test_a_gpu_copies_from_pinned_memory_without_a_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -149,12 +163,12 @@ def test_a_gpu_copies_from_pinned_memory_without_a_wait(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: (pinned.append("copy"), tensor)[1])
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking: sent.append((device, non_blocking)))
     data = images(tmp_path)
-    monkeypatch.setattr(Scaling, "on", lambda scaling, device: None)
+    monkeypatch.setattr(Scaling, "on", lambda scaling, device: lambda rows: rows)
     streamed = Streamed(data, CUDA, ahead=1)
-    rows = streamed.begin(np.array([3, 1]))
+    begun = streamed.begin(np.array([3, 1]), None)
     assert pinned == [True]
-    assert np.array_equal(rows.numpy(), data.array[[3, 1]])
-    streamed.end(rows)
+    assert np.array_equal(begun.samples.numpy(), data.array[[3, 1]])
+    streamed.end(begun)
     send(torch.zeros(2), CUDA)
     assert pinned == [True, "copy", "copy"]
     assert sent == [(CUDA, True)] * 2
@@ -163,7 +177,7 @@ def test_a_gpu_copies_from_pinned_memory_without_a_wait(monkeypatch: pytest.Monk
 def test_large_data_is_copied_in_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     data = images(tmp_path)
     monkeypatch.setattr("poise.data.store._BLOCK_BYTES", 3 * data.array[0].nbytes)
-    assert np.array_equal(Resident(data, CPU)._rows.numpy(), data.array)
+    assert np.array_equal(Resident(data, CPU).rows.numpy(), data.array)
 
 
 # Reading ahead.

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from poise.data.ahead import Ahead
 from poise.data.indexable import Indexable, indexable
-from poise.data.store import send, store
+from poise.data.store import Begun, store
 from poise.errors import DataError
 
 __all__ = ["Batches"]
@@ -96,7 +96,7 @@ class Batches:
         Raises:
             DataError: when the index is negative.
         """
-        return self._end(self._begin(index))
+        return self._store.end(self._begin(index))
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[int], Tensor]]:
@@ -110,26 +110,18 @@ class Batches:
             return
         ahead = Ahead(self._begin, self._store.ahead)
         try:
-            yield lambda index: self._end(ahead(index))
+            yield lambda index: self._store.end(ahead(index))
         finally:
             ahead.close()
 
-    def _begin(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """What of a batch needs no device: see :class:`~poise.data.store.Store`; and which rows to mirror, if any."""
+    def _begin(self, index: int) -> Begun:
+        """What of a batch another thread may do."""
         if index < 0:
             raise DataError(f"the index of a batch is {index}; it must be at least 0")
         start = (index * self.ranks + self.rank) * self.batch_size
         positions = np.arange(start, start + self.batch_size, dtype=np.int64)
-        begun = self._store.begin(self._items(positions))
-        return begun, torch.from_numpy(np.flatnonzero(coin(self.seed, positions))) if self.flip else None
-
-    def _end(self, begun: tuple[Tensor, Tensor | None]) -> Tensor:
-        rows, mirrored = self._store.end(begun[0]), begun[1]
-        if mirrored is not None:
-            # Before they are scaled, while they are small.
-            which = send(mirrored, rows.device)
-            rows = rows.index_copy(0, which, rows.index_select(0, which).flip(self._store.width))
-        return self._store.values(rows)
+        mirrored = np.flatnonzero(coin(self.seed, positions)) if self.flip else None
+        return self._store.begin(self._items(positions), mirrored)
 
     def _items(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The sample at each position."""

@@ -4,8 +4,7 @@ A batch is fetched in two halves. The first needs no device and no randomness, a
 second follows in the thread that trains, and waits for nothing.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from poise.data.dataset import Data
 from poise.data.indexable import Indexable, Rows
 
-__all__ = ["RESIDENT_SHARE", "Asked", "Resident", "Store", "Streamed", "send", "store"]
+__all__ = ["RESIDENT_SHARE", "Asked", "Begun", "Resident", "Store", "Streamed", "send", "store"]
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that samples may take; the rest is for networks and what they compute."""
@@ -26,25 +25,38 @@ AHEAD = 4
 _BLOCK_BYTES = 1 << 26
 
 
+class Begun(NamedTuple):
+    """The first half of a batch, on the CPU.
+
+    Attributes:
+        samples: what stands for the samples: their indices ``(n,)``, or their rows ``(n, ...)``.
+        mirrored: the numbers in [0, n) of those that are still to be mirrored left to right, if there are any.
+    """
+
+    samples: Tensor
+    mirrored: Tensor | None
+
+
 class Store(Protocol):
     """Samples, and the way to a device.
 
     Attributes:
         ahead: how many first halves are worth making ahead in another thread; 0 for none.
-        width: the axis of the rows along which pictures are mirrored.
-        values: turns rows on the device into samples as the networks see them.
     """
 
     ahead: int
-    width: int
-    values: Callable[[Tensor], Tensor]
 
-    def begin(self, indices: NDArray[np.int64]) -> Tensor:
-        """The first half, for the samples at ``indices`` ``(n,)``: a tensor on the CPU."""
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
+        """The first half.
+
+        Args:
+            indices: of the samples, ``(n,)``.
+            mirrored: which of the n pictures to mirror left to right; None for no pictures or none of them.
+        """
         ...
 
-    def end(self, begun: Tensor) -> Tensor:
-        """The second half, of what :meth:`begin` gave: rows ``(n, ...)`` on the device, not to be written to."""
+    def end(self, begun: Begun) -> Tensor:
+        """The second half, of what :meth:`begin` gave: the samples as the networks see them, ``(n, ...)``."""
         ...
 
 
@@ -61,19 +73,20 @@ class Resident:
     def __init__(self, data: Data | Rows, device: torch.device) -> None:
         self._device = device
         if isinstance(data, Data):
-            self._rows, self.values = _copied(data.array, device), data.scaling.on(device)
-            self.width = 2
+            self.rows, self._values = _copied(data.array, device), data.scaling.on(device)
+            self._width = 2
         else:
-            self._rows, self.values = data.rows.to(device), _same
-            self.width = 3
+            self.rows, self._values = data.rows.to(device), _same
+            self._width = 3
 
-    def begin(self, indices: NDArray[np.int64]) -> Tensor:
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
         """The indices."""
-        return torch.from_numpy(indices)
+        return _indices(indices, mirrored)
 
-    def end(self, begun: Tensor) -> Tensor:
-        """The rows at the indices."""
-        return self._rows.index_select(0, send(begun, self._device))
+    def end(self, begun: Begun) -> Tensor:
+        """Gathered, mirrored and scaled on the device; mirrored first, while they are small."""
+        rows = self.rows.index_select(0, send(begun.samples, self._device))
+        return self._values(_flipped(rows, begun.mirrored, self._width))
 
 
 class Streamed:
@@ -85,27 +98,26 @@ class Streamed:
         ahead: how many batches to read ahead.
     """
 
-    width = 2
-
     def __init__(self, data: Data, device: torch.device, ahead: int) -> None:
         self.ahead = ahead
-        self.values = data.scaling.on(device)
+        self.array = np.asarray(data.array)
+        self._values = data.scaling.on(device)
         self._device = device
-        self._array = np.asarray(data.array)
-        self._dtype = _dtype(self._array)
+        self._dtype = _dtype(self.array)
 
-    def begin(self, indices: NDArray[np.int64]) -> Tensor:
-        """The rows at the indices, on the CPU."""
-        shape = (len(indices), *self._array.shape[1:])
-        rows = torch.empty(shape, dtype=self._dtype, pin_memory=_pins(self._device))
-        # NumPy gathers in this thread alone; torch would start threads of its own beside those that train. Unless it
-        # clips, it would write to a buffer first.
-        np.take(self._array, indices, axis=0, out=rows.numpy(), mode="clip")
-        return rows
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
+        """The rows, mirrored. NumPy makes them in this thread alone; torch would start threads of its own."""
+        shape = (len(indices), *self.array.shape[1:])
+        samples = torch.empty(shape, dtype=self._dtype, pin_memory=_pins(self._device))
+        rows = samples.numpy()
+        np.take(self.array, indices, axis=0, out=rows, mode="clip")  # unless it clips, it writes to a buffer first
+        if mirrored is not None:
+            rows[mirrored] = rows[mirrored, :, ::-1]
+        return Begun(samples, None)
 
-    def end(self, begun: Tensor) -> Tensor:
-        """The same rows on the device."""
-        return send(begun, self._device)
+    def end(self, begun: Begun) -> Tensor:
+        """Copied to the device and scaled there."""
+        return self._values(send(begun.samples, self._device))
 
 
 class Asked:
@@ -118,19 +130,17 @@ class Asked:
     """
 
     ahead = 0
-    width = 3
 
     def __init__(self, data: Indexable) -> None:
-        self.values: Callable[[Tensor], Tensor] = _same
         self._data = data
 
-    def begin(self, indices: NDArray[np.int64]) -> Tensor:
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
         """The indices."""
-        return torch.from_numpy(indices)
+        return _indices(indices, mirrored)
 
-    def end(self, begun: Tensor) -> Tensor:
-        """The samples at the indices."""
-        return self._data.tensor(begun.numpy())
+    def end(self, begun: Begun) -> Tensor:
+        """As the data gives them, mirrored."""
+        return _flipped(self._data.tensor(begun.samples.numpy()), begun.mirrored, 3)
 
 
 def store(data: Indexable, device: torch.device | None = None) -> Store:
@@ -180,6 +190,18 @@ def _copied(array: NDArray[Any], device: torch.device) -> Tensor:
 
 def _dtype(array: NDArray[Any]) -> torch.dtype:
     return torch.from_numpy(np.empty(0, array.dtype)).dtype
+
+
+def _indices(indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
+    return Begun(torch.from_numpy(indices), None if mirrored is None else torch.from_numpy(mirrored))
+
+
+def _flipped(rows: Tensor, mirrored: Tensor | None, width: int) -> Tensor:
+    """A copy with some rows mirrored along an axis."""
+    if mirrored is None:
+        return rows
+    which = send(mirrored, rows.device)
+    return rows.index_copy(0, which, rows.index_select(0, which).flip(width))
 
 
 def _same(rows: Tensor) -> Tensor:
