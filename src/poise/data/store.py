@@ -112,7 +112,8 @@ class Streamed:
         rows = samples.numpy()
         np.take(self.array, indices, axis=0, out=rows, mode="clip")  # unless it clips, it writes to a buffer first
         if mirrored is not None:
-            rows[mirrored] = rows[mirrored, :, ::-1]
+            pixels = rows.view(f"V{rows.shape[-1]}")  # so that a pixel is moved at once, and not each of its channels
+            pixels[mirrored] = pixels[mirrored, :, ::-1]
         return Begun(samples, None)
 
     def end(self, begun: Begun) -> Tensor:
