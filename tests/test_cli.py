@@ -3,6 +3,7 @@
 Real processes are started by the tests of resuming; these run the same entry point in one process.
 """
 
+import gc
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from rich.console import Console
 
 import poise.cli.inspect as poise_inspect
 from poise.balance import BALANCES
+from poise.cli.console import preparing
 from poise.cli.progress import Progress, duration
 from poise.config import OPTIMIZERS
 from poise.constraints import CONSTRAINTS
@@ -330,6 +332,39 @@ def test_quick_verbs_load_little(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0
         assert done.stderr.strip() == "[]", arguments
+
+
+def test_training_digits_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """The time to the first step is mostly imports, and the garbage collector's walks over what they leave."""
+    code = (
+        f"import gc, sys; sys.argv = ['poise', 'train', 'digits', *{TINY}]\n"
+        "from poise.cli import main\n"
+        "try: main()\n"
+        "finally:\n"
+        "    unwanted = {'sklearn', 'scipy', 'pandas', 'matplotlib', 'torchvision', 'datasets'}\n"
+        "    print(sorted(unwanted & set(sys.modules)), gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] True True"
+
+
+def test_loading_leaves_the_garbage_collector_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = gc.get_freeze_count()
+    with preparing():  # torch is there already
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(gc, "freeze", lambda: pytest.fail("what a failed import left is garbage"))
+    seen = []
+
+    def load() -> None:
+        with preparing():
+            seen.append(gc.isenabled())
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        load()
+    assert [*seen, gc.isenabled()] == [False, True]
 
 
 @pytest.mark.parametrize("verb", ["train", "sample", "show", "runs", "recipes", "stop"])

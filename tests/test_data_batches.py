@@ -99,7 +99,7 @@ def test_permutations_are_made_once_an_epoch(monkeypatch: pytest.MonkeyPatch) ->
     for index in range(100):  # seven epochs
         batches.batch(index)
     assert len(made) == 7
-    assert len(batches._permutations) == 2
+    assert batches._permutation.cache_info().currsize == 2
 
 
 def test_flips_are_fair_and_a_function_of_the_position() -> None:

@@ -1,14 +1,16 @@
 """Folders of images: what is found, in what order, with which labels and sizes, and what is skipped."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from poise.data import Data, load
-from poise.data.files import Folder, is_picture
+from poise.data import Data, load, prepare
+from poise.data.files import File, Folder, is_picture
 from poise.data.labels import by_folder, by_value
 from poise.errors import DataError
 
@@ -176,3 +178,23 @@ def test_progress_wraps_each_pass(folder: Path) -> None:
 
     load(folder, cache=folder.parent / "cache", progress=progress)
     assert seen == [(5, 5), (5, 5)]
+
+
+@pytest.mark.parametrize(("seconds", "elsewhere"), [(0.0, 0), (0.01, 19)])
+def test_small_files_are_waited_for_in_threads_only_where_they_are_far_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, elsewhere: int
+) -> None:
+    for index in range(20):
+        save(folder / f"{index:02d}.png", index)
+    threads: list[bool] = []
+    see = prepare._see
+
+    def slow(file: File, *, transparency: bool) -> object:
+        threads.append(threading.current_thread() is threading.main_thread())
+        time.sleep(seconds)
+        return see(file, transparency=transparency)
+
+    monkeypatch.setattr(prepare, "_see", slow)
+    monkeypatch.setattr(prepare, "FAR_SECONDS", 0.005)
+    assert prepared(folder).array[:, 0, 0, 0].tolist() == list(range(20))
+    assert (len(threads), threads.count(False)) == (20, elsewhere)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from poise.data import BUILTIN, Data, Mixture, Scaling, load
+from poise.data import BUILTIN, Data, Mixture, Scaling, builtin, load
 from poise.errors import DataError, ShapeError
 
 
@@ -24,6 +24,12 @@ def test_digits() -> None:
     np.testing.assert_array_equal(data.labels, loaded.target)
     np.testing.assert_array_equal(data.array[..., 0], np.rint(loaded.images * 255 / 16))
     assert load("digits", size=32).shape == (1, 32, 32)
+
+
+def test_digits_are_found_where_scikit_learn_keeps_them_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint = load("digits").fingerprint
+    monkeypatch.setattr(builtin, "_DIGITS", Path("moved"))
+    assert load("digits").fingerprint == fingerprint
 
 
 @pytest.mark.parametrize(("name", "modes", "sigma"), [("ring8", 8, 0.01), ("grid25", 25, 0.05)])
@@ -140,8 +146,9 @@ def test_vectors_need_their_scaling() -> None:
         Data("mine", "vectors", np.zeros((2, 2), np.float32), None, (), "0")
 
 
-def test_importing_loads_no_optional_dependency() -> None:
+def test_importing_and_loading_digits_loads_no_optional_dependency() -> None:
     code = (
-        "import sys, poise.data; print([name for name in ('sklearn', 'datasets', 'matplotlib') if name in sys.modules])"
+        "import sys, poise.data; poise.data.load('digits');"
+        "print([name for name in ('sklearn', 'datasets', 'matplotlib') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -7,97 +7,25 @@ depends on the seed and :math:`e`. So over all ranks every epoch shows every sam
 and the batch size need not divide :math:`N`.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from poise.data.ahead import Ahead
+from poise.data.indexable import Indexable, indexable
+from poise.data.store import Begun, store
 from poise.errors import DataError
 
-__all__ = ["Batches", "Indexable", "indexable"]
+__all__ = ["Batches"]
 
 _PERMUTATION = 0x706F6973  # tells the randomness of the order from other uses of the same seed
-
-
-@runtime_checkable
-class Indexable(Protocol):
-    """Samples that can be had by index."""
-
-    def __len__(self) -> int:
-        """The number of samples."""
-        ...
-
-    def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
-        """The samples at ``indices`` ``(n,)``, as the networks see them: floating point, ``(n, ...)``."""
-        ...
-
-
-class _Rows:
-    """A tensor as :class:`Indexable`."""
-
-    def __init__(self, rows: torch.Tensor) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
-        return self._rows[torch.from_numpy(indices).to(self._rows.device)]
-
-
-class _Items:
-    """A map-style data set as :class:`Indexable`."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
-        return torch.stack([self._item(int(index)) for index in indices])
-
-    def _item(self, index: int) -> torch.Tensor:
-        item = self._dataset[index]
-        if isinstance(item, (tuple, list)) and item:
-            item = item[0]
-        if not isinstance(item, torch.Tensor):
-            raise DataError(
-                f"item {index} of the {type(self._dataset).__name__} is a {type(item).__name__}; items must be tensors "
-                "or (tensor, label): give the data set a transform that makes them, such as ToTensor"
-            )
-        return item
-
-
-def indexable(samples: Indexable | torch.Tensor | NDArray[np.floating] | Dataset[Any]) -> Indexable:
-    """Make samples of any kind available by index.
-
-    Args:
-        samples: something :class:`Indexable` already, such as :class:`poise.data.Data`; a floating-point tensor or
-            array ``(n, ...)``, taken as it is; or a map-style torch data set whose items are tensors or
-            ``(tensor, label)``.
-
-    Raises:
-        DataError: when it is none of these, or a tensor or array of integers.
-    """
-    if isinstance(samples, np.ndarray):
-        if samples.dtype.kind != "f":
-            raise _unfit(samples)
-        samples = torch.from_numpy(samples.astype(np.float32))
-    if isinstance(samples, torch.Tensor):
-        if not samples.is_floating_point() or samples.ndim < 2:
-            raise _unfit(samples)
-        return _Rows(samples)
-    if isinstance(samples, Indexable):
-        return samples
-    if hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
-        return _Items(samples)
-    raise DataError(
-        f"{type(samples).__name__} cannot be trained on; give poise.data.load(...), a floating-point tensor or array, "
-        "a map-style torch Dataset, or any object with __len__ and tensor(indices)"
-    )
 
 
 class Batches:
@@ -105,13 +33,18 @@ class Batches:
 
     Flipping mirrors the picture at position p left to right where a hash of the seed and p says so, half of the time.
 
+    Prepared data and tensors go to the device once where they fit, as they are stored, and are scaled and flipped
+    there; larger data stays in its memory map, from which :meth:`reading` reads ahead. What a batch holds is the same.
+
     Args:
-        data: the samples; see :func:`indexable`.
+        data: the samples; see :func:`~poise.data.indexable`.
         batch: samples a batch on each rank, from 1 to their number.
         seed: at least 0.
         rank: the number of this process, in [0, ranks).
         ranks: how many processes share the data.
         flip: whether to flip pictures at random.
+        device: where batches shall be; if none is given, where the samples are. Those of data sets and objects of one's
+            own come where these put them.
 
     Raises:
         DataError: when an argument is out of range, or vectors are to be flipped.
@@ -119,13 +52,14 @@ class Batches:
 
     def __init__(
         self,
-        data: Indexable | torch.Tensor | NDArray[np.floating] | Dataset[Any],
+        data: Indexable | Tensor | NDArray[np.floating] | Dataset[Any],
         batch: int,
         *,
         seed: int = 0,
         rank: int = 0,
         ranks: int = 1,
         flip: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         self.data = indexable(data)
         if batch < 1:
@@ -146,9 +80,11 @@ class Batches:
         self.rank = rank
         self.ranks = ranks
         self.flip = flip
-        self._permutations: dict[int, NDArray[np.int64]] = {}
+        self._store = store(self.data, device)
+        # Batches in sequence need two epochs at most at a time; another thread may ask too.
+        self._permutation = lru_cache(maxsize=2)(partial(permutation, seed, count=len(self.data)))
 
-    def batch(self, index: int) -> torch.Tensor:
+    def batch(self, index: int) -> Tensor:
         """The batch of this number, for this rank.
 
         Args:
@@ -160,15 +96,32 @@ class Batches:
         Raises:
             DataError: when the index is negative.
         """
+        return self._store.end(self._begin(index))
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int], Tensor]]:
+        """:meth:`batch`, for asking for one batch after the other: a few more are read ahead where that is of use.
+
+        Another thread reads them, and ends with the context. Samples that may draw from torch's default generators are
+        never read ahead, since those belong to all threads.
+        """
+        if not self._store.ahead:
+            yield self.batch
+            return
+        ahead = Ahead(self._begin, self._store.ahead)
+        try:
+            yield lambda index: self._store.end(ahead(index))
+        finally:
+            ahead.close()
+
+    def _begin(self, index: int) -> Begun:
+        """What of a batch another thread may do."""
         if index < 0:
             raise DataError(f"the index of a batch is {index}; it must be at least 0")
         start = (index * self.ranks + self.rank) * self.batch_size
         positions = np.arange(start, start + self.batch_size, dtype=np.int64)
-        samples = self.data.tensor(self._items(positions))
-        if not self.flip:
-            return samples
-        flipped = torch.from_numpy(coin(self.seed, positions)).to(samples.device)
-        return torch.where(flipped[:, None, None, None], samples.flip(-1), samples)
+        mirrored = np.flatnonzero(coin(self.seed, positions)) if self.flip else None
+        return self._store.begin(self._items(positions), mirrored)
 
     def _items(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The sample at each position."""
@@ -178,14 +131,6 @@ class Batches:
             here = epochs == epoch
             items[here] = self._permutation(epoch)[offsets[here]]
         return items
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        """The order of an epoch. The last two are kept, which is all that batches in sequence need."""
-        if epoch not in self._permutations:
-            while len(self._permutations) > 1:
-                del self._permutations[next(iter(self._permutations))]
-            self._permutations[epoch] = permutation(self.seed, epoch, len(self.data))
-        return self._permutations[epoch]
 
 
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
@@ -205,10 +150,3 @@ def coin(seed: int, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     heads: NDArray[np.bool_] = (z ^ (z >> np.uint64(31))) >> np.uint64(63) == 1
     return heads
-
-
-def _unfit(samples: torch.Tensor | NDArray[Any]) -> DataError:
-    return DataError(
-        f"the samples have type {samples.dtype} and shape {tuple(samples.shape)}; they must be floating point, "
-        "(n, ...), as the networks see them: poise.data.load(array) converts pixels and scales them"
-    )

@@ -1,15 +1,21 @@
 """Data that comes with poise: small enough to try things on, and known well enough to judge them by."""
 
+import gzip
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poise.data.array import from_array, refuse_size
 from poise.data.dataset import Data
 from poise.data.density import Mixture
 
 __all__ = ["BUILTIN", "digits", "grid25", "ring8"]
+
+_DIGITS = Path("datasets", "data", "digits.csv.gz")
 
 POINTS = 100_000
 """How many points of a density are drawn."""
@@ -27,11 +33,9 @@ def digits(size: int | None = None) -> Data:
     Source: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, as it
     comes with scikit-learn.
     """
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
-    pictures = np.rint(loaded.images * (255 / 16)).astype(np.uint8)
-    return from_array(pictures, size, "digits", labels=loaded.target)
+    levels, labels = _digits()
+    pictures = np.rint(levels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return from_array(pictures, size, "digits", labels=labels)
 
 
 def ring8(size: int | None = None) -> Data:
@@ -62,6 +66,21 @@ def grid25(size: int | None = None) -> Data:
     """
     at = np.arange(-4.0, 5.0, 2.0)
     return _points("grid25", Mixture(np.stack(np.meshgrid(at, at, indexing="ij"), axis=-1).reshape(-1, 2), 0.05), size)
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The levels from 0 to 16 of every pixel, ``(n, 64)``, and the labels ``(n,)``."""
+    # Importing scikit-learn takes as long as importing torch. Finding it imports nothing, and its file is plain text.
+    sklearn = find_spec("sklearn")
+    path = Path(sklearn.origin).parent / _DIGITS if sklearn is not None and sklearn.origin else None
+    if path is None or not path.is_file():
+        from sklearn.datasets import load_digits
+
+        loaded = load_digits()
+        return loaded.data, loaded.target
+    with gzip.open(path, "rt") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1].astype(np.int64)
 
 
 def _points(name: str, density: Mixture, size: int | None) -> Data:

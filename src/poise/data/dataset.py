@@ -63,7 +63,7 @@ class Data:
 
     def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
         """The samples at ``indices`` ``(n,)`` as the networks see them: see :meth:`Scaling.tensor`."""
-        return self.scaling.tensor(np.asarray(self.array[indices]))  # indexing by an array copies
+        return self.scaling.tensor(np.take(self.array, indices, axis=0))
 
     def restore(self, samples: torch.Tensor) -> NDArray[Any]:
         """Samples that a generator made, in the data's units: see :meth:`Scaling.restore`."""

@@ -31,11 +31,13 @@ def in_order(work: Callable[[T], R], items: Iterable[T], light: Callable[[T], bo
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
-            if light(item):
+            if not light(item):
+                pending.append(pool.submit(work, item))
+            elif pending:
                 pending.append(Future())
                 pending[-1].set_result(work(item))
             else:
-                pending.append(pool.submit(work, item))
+                yield work(item)
             while pending and (len(pending) > 4 * workers or pending[0].done()):
                 yield pending.popleft().result()
         while pending:

@@ -1,6 +1,8 @@
 """Preparing image files: one pass that learns what they are, one that decodes them straight into one array."""
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,9 @@ MAX_UNREADABLE = 0.05
 SMALL_BYTES = 1 << 12
 """Smaller files are decoded where they are read: for 28 by 28 pixels, threads took more than twice as long, because
 Python's own work for a file is then most of it."""
+
+FAR_SECONDS = 1e-3
+"""Small files that take longer to survey, on average, are far away, as on a network's disk: threads wait for these."""
 
 
 class _Seen(NamedTuple):
@@ -104,13 +109,15 @@ class Pictures:
         """The first pass: read every file, hash its content, look at its header."""
         found: dict[str, _Seen] = {}
         transparent = False
+        pace = _Pace()
 
         def see(file: File) -> tuple[str, _Seen]:
             # One transparent picture settles the channels, which spares the decoding of all that follow.
-            return file.name, _see(file, transparency=not transparent)
+            with pace.of(file):
+                return file.name, _see(file, transparency=not transparent)
 
         with picture.quiet():
-            surveyed = in_order(see, self._files.read(), light=self._in_memory_and_small)
+            surveyed = in_order(see, self._files.read(), light=lambda file: _is_small(file) and pace.is_quick)
             for name, seen in each(surveyed, self._files.count, self._progress):
                 found[name] = seen  # in a tar archive a later member replaces an earlier one of the same name
                 transparent |= seen.look is not None and seen.look.transparent
@@ -121,10 +128,6 @@ class Pictures:
         looks = [seen.look for seen in found.values() if seen.look is not None]
         size = self._size or picture.default_size([look.short_side for look in looks])
         return _Survey(found, size, picture.channels(looks))
-
-    def _in_memory_and_small(self, file: File) -> bool:
-        # Files of a folder may be far away, and then even small ones are worth waiting for in several threads.
-        return self._files.archived and _is_small(file)
 
     def _check(self, reasons: Mapping[str, str], count: int) -> None:
         if count < 2:
@@ -139,6 +142,28 @@ class Pictures:
                 f"{'; ...' if len(reasons) > 3 else ''}); up to {MAX_UNREADABLE:.0%} are skipped, with more the "
                 "data is refused: repair or remove them"
             )
+
+
+class _Pace:
+    """How long small files take."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._count = 0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether they are near."""
+        return self._seconds <= FAR_SECONDS * max(self._count, 1)
+
+    @contextmanager
+    def of(self, file: File) -> Iterator[None]:
+        """Measure what is done with a file."""
+        t0 = time.perf_counter()
+        yield
+        if _is_small(file):
+            self._seconds += time.perf_counter() - t0
+            self._count += 1
 
 
 def _is_small(file: File) -> bool:

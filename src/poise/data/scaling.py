@@ -1,7 +1,8 @@
 r"""The way from the data's units to the networks' and back: small enough to be kept beside a generator's weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from poise.errors import ShapeError
 __all__ = ["Kind", "Scaling"]
 
 Kind = Literal["images", "vectors"]
+
+_HALF = 127.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,27 @@ class Scaling:
             float32 on the CPU: pictures ``(n, c, h, w)`` in [-1, 1] in channels-last memory, or standardized vectors
             ``(n, d)``.
         """
+        # NumPy computes in this thread alone. Torch would share even so little work with threads that are still busy
+        # with the step before, or find their cores taken, and then wait for them many times longer than it takes.
         if self.center is not None and self.scale is not None:
             return torch.from_numpy((rows - self.center) / self.scale)
-        return torch.from_numpy(rows).permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
+        values = rows.astype(np.float32)
+        values /= _HALF
+        values -= 1
+        return torch.from_numpy(values).permute(0, 3, 1, 2)
+
+    def on(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+        """:meth:`tensor` for rows that are on a device, with the same values.
+
+        Args:
+            device: where the rows will be; what they are divided by is put there now.
+        """
+        if device.type == "cpu":
+            return lambda rows: self.tensor(rows.numpy())
+        if self.center is not None and self.scale is not None:
+            center, scale = (torch.from_numpy(column).to(device) for column in (self.center, self.scale))
+            return partial(standardized, center=center, scale=scale)
+        return partial(centered, half=torch.full((), _HALF, device=device))
 
     def restore(self, samples: torch.Tensor) -> NDArray[Any]:
         """The inverse of :meth:`tensor`, for samples that a generator made.
@@ -85,3 +106,19 @@ class Scaling:
             None if fields[name] is None else np.asarray(fields[name], np.float32) for name in ("center", "scale")
         )
         return cls(fields["kind"], tuple(fields["shape"]), center, scale)
+
+
+def standardized(rows: torch.Tensor, center: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Vectors ``(n, d)`` as the networks see them."""
+    return (rows - center).div_(scale)
+
+
+def centered(rows: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+    """Pictures ``(n, h, w, c)`` as the networks see them.
+
+    Args:
+        rows: uint8.
+        half: 127.5 as a tensor, because by a Python number GPUs do not divide: they multiply by its rounded inverse.
+    """
+    # The conversion keeps the order of the memory, so that (n, h, w, c) becomes channels-last without a copy.
+    return rows.permute(0, 3, 1, 2).to(torch.float32).div_(half).sub_(1)

@@ -1,7 +1,8 @@
 """The trainer."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -377,10 +378,11 @@ class Trainer:
         self.stop_reason, self._t0 = None, time.perf_counter()
         for hook in hooks:
             hook.start(self)
-        while self.stop_reason is None and not self.has_reached(steps, kimg):
-            self.step(batches)
-            for hook in hooks:
-                hook.after_step(self)
+        with closing(batches):
+            while self.stop_reason is None and not self.has_reached(steps, kimg):
+                self.step(batches)
+                for hook in hooks:
+                    hook.after_step(self)
         self._guard.raise_if_failed()
         for hook in hooks:
             hook.end(self)
@@ -389,14 +391,21 @@ class Trainer:
     def feed(self, data: Any, batch: int, flip: bool = False) -> Batches:
         """Batches of ``data`` for this trainer's seed and rank."""
         return Batches(
-            data, batch, seed=self.seed, rank=self.fabric.global_rank, ranks=self.fabric.world_size, flip=flip
+            data,
+            batch,
+            seed=self.seed,
+            rank=self.fabric.global_rank,
+            ranks=self.fabric.world_size,
+            flip=flip,
+            device=self.device,
         )
 
-    def _from(self, feed: Feed) -> Iterator[Tensor]:
-        while True:
-            with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
-                batch = feed.batch(self._draws)
-            yield batch
+    def _from(self, feed: Feed) -> Generator[Tensor, None, None]:
+        with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
+            while True:
+                with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
+                    real = batch(self._draws)
+                yield real
 
     def has_reached(self, steps: int | None, kimg: float | None) -> bool:
         """Whether training is at ``steps`` steps or ``kimg`` thousand real images."""
