@@ -126,7 +126,8 @@ def started(
             else:
                 for _ in range(STEPS):
                     loop.step()
-        notes.extend(dict.fromkeys(f"{row['name']}: {it.message}" for it in caught))
+        told = [it for it in caught if not issubclass(it.category, DeprecationWarning | FutureWarning)]
+        notes.extend(dict.fromkeys(f"{row['name']}: {it.message}" for it in told))
         return Timed(variant, loop)
     except PoiseError as error:
         row["skipped"] = str(error)
