@@ -167,12 +167,14 @@ def measure(letter: str, arguments: argparse.Namespace, rates: dict[str, Rates])
     variants = variants_of(case, arguments.executions, arguments.precisions)
     rows = {name: {"name": name, "precision": variant.precision} for name, variant in variants.items()}
     result: dict[str, Any] = {"case": letter, "what": case.what, "notes": [], "rows": list(rows.values())}
+    initial = settings()
     try:
         check_maths(case, device)
     except DifferentTrainingError as error:
         result["failed"] = str(error)
     reals = case.reals(device)
     reference = Reference(case, reals)
+    restore(initial)  # whatever poise chose for itself meanwhile
     flops = flops_of_plain(case, variants[PLAIN], reals)
     result["gflop_a_step"] = sum(flops) / 1e9
     timed: dict[str, Timed] = {}

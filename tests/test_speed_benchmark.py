@@ -172,3 +172,15 @@ def test_bad_input_is_refused(arguments: list[str], words: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_settings_are_put_back() -> None:
+    from backends import restore, settings
+
+    before = settings()
+    try:
+        torch.backends.cudnn.benchmark = not before[2]
+        assert settings() != before
+    finally:
+        restore(before)
+    assert settings() == before
