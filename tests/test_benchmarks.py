@@ -15,7 +15,7 @@ def run(name: str, *arguments: str, result: Path) -> dict[str, dict[str, dict[st
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr  # 1: this machine is busy
     written = json.loads(result.read_text())
-    assert {"commit", "machine", "versions"} <= written["about"].keys()
+    assert {"commit", "cpu", "torch", "pillow"} <= written["about"].keys()
     return written
 
 
