@@ -109,7 +109,9 @@ def show(
     if as_json:
         typer.echo(
             json.dumps(
-                facts | {"last": row, "metrics": metrics or None, "networks": target.networks()} | _config(target),
+                facts
+                | {"last": row, "metrics": metrics or None, "machine": target.machine(), "networks": target.networks()}
+                | _config(target),
                 indent=2,
                 default=str,
             )
@@ -135,6 +137,8 @@ def show(
     for event in events[-5:]:
         severity, step = str(event.get("severity", "event")), _text(event.get("step"), ",")
         typer.echo(f"  {severity:<14} step {step}: {event.get('kind')}; {event.get('action')}")
+    for name, value in target.machine().items():
+        typer.echo(f"  {name:<14} {value}")
     for name, layers in target.networks().items():
         for line in _network(name, layers):
             typer.echo(line)

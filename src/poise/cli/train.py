@@ -37,9 +37,14 @@ def train(
     size: int | None = typer.Option(None, help="Side of the images in pixels, a power of two.", show_default=False),
     steps: int | None = typer.Option(None, min=1, help="Train until so many steps are done.", show_default=False),
     kimg: float | None = typer.Option(None, help="Train until so many thousand images were shown.", show_default=False),
-    batch: int | None = typer.Option(None, min=1, help="Real images a batch.", show_default=False),
+    batch: str | None = typer.Option(
+        None, help="Real images a batch; auto for the largest that fits in memory.", show_default=False
+    ),
     seed: int | None = typer.Option(
         None, min=0, help="Of all randomness; 0 unless the recipe says otherwise.", show_default=False
+    ),
+    deterministic: bool | None = typer.Option(
+        None, "--deterministic", help="Let every operation give the same bits each time.", show_default=False
     ),
     flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
@@ -57,22 +62,26 @@ def train(
     stream = console(aside=as_json or dry_run)
     with preparing(quiet=as_json):
         from poise.cli.progress import Progress
-        from poise.config import build, dump
+        from poise.config import build, dump, fabric_for
         from poise.data import load
         from poise.recipes import chosen_size, resolve
-        from poise.session import Session, run_for
-        from poise.trainer import make_fabric
+        from poise.session import Session, run_for, settled
+        from poise.trainer import resolved_device
 
-    make_fabric(device)  # a device that is not there is better refused before data is prepared
+    resolved_device(device)  # a device that is not there is better refused before data is prepared
     side = chosen_size(size, recipe, assignments)
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
-    given = {"size": side, "steps": steps, "kimg": kimg, "batch": batch, "seed": seed, "flip": flip}
+    given = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
+    given |= {"flip": flip, "deterministic": deterministic}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
-        build(config, prepared.shape, make_fabric(device, config.precision), trust)  # refuses what cannot be trained
+        build(
+            config, prepared.shape, fabric_for(config, prepared.shape, device), trust
+        )  # refuses what cannot be trained
         typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
+    config = settled(config, target, prepared, device, trust)
     _introduce(stream, prepared, config, target)
     progress = Progress(stream, config.steps, config.kimg, max_seconds)
     session = Session(
@@ -96,6 +105,11 @@ def train(
         typer.echo(json.dumps(_facts(outcome), indent=2))
 
 
+def _batch(text: str | None) -> int | str | None:
+    """A number where it is one; the config says what else it may be."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
 def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") -> None:
     """Say what will be trained on what, and which files could not be used."""
     shape = " x ".join(map(str, data.shape[1:] + data.shape[:1])) if data.kind == "images" else f"{data.shape[0]}-D"
@@ -106,7 +120,7 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") ->
         more = f"\n  and {len(data.skipped) - 5} more" if len(data.skipped) > 5 else ""
         files = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
         stream.print(f"{files} could not be read and left out:{shown}{more}")
-    stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}")
+    stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}, batch {config.batch}")
 
 
 def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:

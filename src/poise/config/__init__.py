@@ -4,7 +4,15 @@ A config is typed and frozen. An unknown key, a wrong type or a value out of ran
 :class:`~poise.errors.ConfigError` that names the path of the field and the nearest known name.
 """
 
-from poise.config.build import OPTIMIZERS, build, build_generator, build_hooks
+from poise.config.build import (
+    OPTIMIZERS,
+    build,
+    build_generator,
+    build_hooks,
+    execution_for,
+    fabric_for,
+    precision_for,
+)
 from poise.config.schema import (
     CheckpointConfig,
     Config,
@@ -38,8 +46,11 @@ __all__ = [
     "build_hooks",
     "differences",
     "dump",
+    "execution_for",
+    "fabric_for",
     "merge",
     "override",
     "parse",
     "parse_file",
+    "precision_for",
 ]

@@ -18,14 +18,26 @@ from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
 from poise.errors import ConfigError, PoiseError, ShapeError
 from poise.losses import LOSSES, AdversarialLoss
-from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of
+from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of, recompute_
 from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
 from poise.schedules import SCHEDULES, Scheduled, least
-from poise.trainer import Autoencoder, Hook, OptimizerFactory, Trainer, WarmUp, mix
+from poise.trainer import (
+    Autoencoder,
+    Choice,
+    Hook,
+    OptimizerFactory,
+    Trainer,
+    WarmUp,
+    choose_execution,
+    choose_precision,
+    make_fabric,
+    mix,
+    resolved_device,
+)
 
-__all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks"]
+__all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks", "execution_for", "fabric_for", "precision_for"]
 
 _INITIAL_WEIGHTS = 0x57
 
@@ -65,6 +77,10 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         warmup = _warmup(make, config, shape)
         loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
         _require_fit(config, loss, generator, discriminator, shape)
+        if config.activation_checkpointing:
+            for path, network in (("generator", generator), ("discriminator", discriminator)):
+                _recompute(path, network)
+    fabric = fabric or fabric_for(config, shape)
     return Trainer(
         generator,
         discriminator,
@@ -80,7 +96,28 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         warmup=warmup,
         seed=config.seed,
         fabric=fabric,
+        execution=execution_for(config, shape, fabric).value,
+        accumulate=config.accumulate,
     )
+
+
+def fabric_for(config: Config, shape: Sequence[int], device: str = "auto") -> Fabric:
+    """The device and precision of a config, for samples of ``shape``.
+
+    Raises:
+        DeviceError: when the device is not there, or the precision is none.
+    """
+    return make_fabric(device, precision_for(config, shape, device).value, config.deterministic)
+
+
+def precision_for(config: Config, shape: Sequence[int], device: str = "auto") -> Choice:
+    """The precision of a config on a device, and why."""
+    return choose_precision(config.precision, resolved_device(device), shape)
+
+
+def execution_for(config: Config, shape: Sequence[int], fabric: Fabric) -> Choice:
+    """How a config's moves are carried out on a device, and why."""
+    return choose_execution(config.execution, fabric.device.type, len(shape) > 1, config.expected_steps)
 
 
 def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] = ()) -> nn.Module:
@@ -133,6 +170,13 @@ def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[
     return network
 
 
+def _recompute(path: str, network: nn.Module) -> None:
+    try:
+        recompute_(network)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
 def _penalty(make: Builder, name: str, config: Config) -> Weighted:
     path, part = f"penalties.{name}", config.penalties[name]
     table = {name: getattr(penalties, name) for name in PENALTIES}
@@ -152,7 +196,7 @@ def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> WarmUp | Non
     if config.warmup is None:
         return None
     encoder = _discriminator(make, "warmup.encoder", config.warmup.encoder, shape)
-    _require_groups("warmup.encoder", encoder, config.batch)
+    _require_groups("warmup.encoder", encoder, config)
     with torch.no_grad(), _untrained("warmup.encoder", encoder, shape):
         z = encoder(torch.zeros(2, *shape))
     if z.shape != (2, config.z_dim):
@@ -217,7 +261,7 @@ def _require_fit(
             "fade_kimg"
         )
     for path, network in (("generator", generator), ("discriminator", discriminator)):
-        _require_groups(path, network, config.batch)
+        _require_groups(path, network, config)
         if not isinstance(network, Growing) or config.kimg is None:
             continue
         grown_at = network.grown_at_kimg
@@ -228,14 +272,20 @@ def _require_fit(
             )
 
 
-def _require_groups(path: str, network: nn.Module, batch: int) -> None:
+def _require_groups(path: str, network: nn.Module, config: Config) -> None:
     """Refuse a batch that the network's groups of samples do not divide; the few samples of a trial do not tell."""
+    if config.batch == "auto":
+        return
+    parts = {len(part) for part in torch.empty(config.batch, device="meta").tensor_split(config.accumulate)}
     for layer in network.modules():
         if isinstance(layer, MinibatchStddev):
             try:
-                layer(torch.empty(batch, 1, 1, device="meta"))
+                for count in parts:
+                    layer(torch.empty(count, 1, 1, device="meta"))
             except ShapeError as error:
-                raise ConfigError(f"batch is {batch}, which does not fit the {path}: {error}") from error
+                given = f"batch is {config.batch}"
+                given += f", in {config.accumulate} parts" if config.accumulate > 1 else ""
+                raise ConfigError(f"{given}, which does not fit the {path}: {error}") from error
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from poise.errors import ConfigError
+
 __all__ = [
     "CheckpointConfig",
     "Config",
@@ -178,7 +180,7 @@ class CheckpointConfig(_Frozen):
 class Config(_Frozen):
     """Everything that decides what a run trains.
 
-    ``steps`` and ``kimg`` say where it ends; whichever comes first.
+    ``steps`` and ``kimg`` say where it ends; whichever comes first. A batch is taken in ``accumulate`` parts.
     """
 
     format: Literal[1] = 1
@@ -190,7 +192,8 @@ class Config(_Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     steps: PositiveInt | None = None
     kimg: PositiveFloat | None = None
-    batch: PositiveInt = 64
+    batch: PositiveInt | Literal["auto"] = 64
+    accumulate: PositiveInt = 1
     z_dim: PositiveInt = 64
     generator: NetworkPart
     discriminator: NetworkPart
@@ -203,7 +206,10 @@ class Config(_Frozen):
     g_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
     d_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
     ema: Annotated[EmaConfig, _short("half_life_kimg", (int, float))] = EmaConfig()
-    precision: str = "32-true"
+    precision: str = "auto"
+    execution: str = "auto"
+    deterministic: bool = False
+    activation_checkpointing: bool = False
     hooks: tuple[NamedPart, ...] = ()
     log: LogConfig = LogConfig()
     samples: SamplesConfig = SamplesConfig()
@@ -221,6 +227,25 @@ class Config(_Frozen):
             if isinstance(filled.get(key), Mapping):
                 filled[key] = {name: _named(name, value) for name, value in filled[key].items()}
         return filled
+
+    @property
+    def samples_a_batch(self) -> int:
+        """The batch, once it is settled.
+
+        Raises:
+            ConfigError: when it is still ``auto``.
+        """
+        if self.batch == "auto":
+            raise ConfigError("batch is auto, which 'poise train' settles: give a number")
+        return self.batch
+
+    @property
+    def expected_steps(self) -> float | None:
+        """About how many steps there will be, if the batch is settled."""
+        ends = [] if self.steps is None else [float(self.steps)]
+        if self.kimg is not None and self.batch != "auto":
+            ends.append(1000 * self.kimg / self.batch)
+        return min(ends, default=None)
 
     @model_validator(mode="after")
     def _has_an_end(self) -> "Config":

@@ -98,6 +98,11 @@ class Batches:
         """
         return self._store.end(self._begin(index))
 
+    @property
+    def place(self) -> str:
+        """Where the samples are, in words."""
+        return self._store.place
+
     @contextmanager
     def reading(self) -> Iterator[Callable[[int], Tensor]]:
         """:meth:`batch`, for asking for one batch after the other: a few more are read ahead where that is of use.

@@ -46,6 +46,9 @@ class Store(Protocol):
 
     ahead: int
 
+    place: str
+    """Where the samples are, in words."""
+
     def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
         """The first half.
 
@@ -69,6 +72,7 @@ class Resident:
     """
 
     ahead = 0
+    place = "on the device, whole"
 
     def __init__(self, data: Data | Rows, device: torch.device) -> None:
         self._device = device
@@ -100,6 +104,7 @@ class Streamed:
 
     def __init__(self, data: Data, device: torch.device, ahead: int) -> None:
         self.ahead = ahead
+        self.place = f"read from its memory map, {ahead} batches ahead" if ahead else "read from its memory map"
         self.array = np.asarray(data.array)
         self._values = data.scaling.on(device)
         self._device = device
@@ -131,6 +136,7 @@ class Asked:
     """
 
     ahead = 0
+    place = "asked for, batch by batch"
 
     def __init__(self, data: Indexable) -> None:
         self._data = data

@@ -25,6 +25,7 @@ from poise.models.progressive import (
     progressive_discriminator,
     progressive_generator,
 )
+from poise.models.recompute import recompute_
 from poise.models.resnet import resnet_discriminator, resnet_generator
 from poise.models.spectral import spectral_norm_
 from poise.models.summary import Row, summary
@@ -54,6 +55,7 @@ __all__ = [
     "orthogonal_",
     "progressive_discriminator",
     "progressive_generator",
+    "recompute_",
     "resnet_discriminator",
     "resnet_generator",
     "spectral_norm_",

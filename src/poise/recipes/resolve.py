@@ -69,7 +69,7 @@ def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]
 
 
 def _require_fit(config: Config, data: Data) -> None:
-    if config.batch > len(data):
+    if config.batch != "auto" and config.batch > len(data):
         raise ConfigError(
             f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --batch {len(data)} or less"
         )

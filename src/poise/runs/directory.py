@@ -159,6 +159,18 @@ class Run:
         except (OSError, ValueError, AttributeError, KeyError, TypeError):
             return {}
 
+    def write_machine(self, facts: Mapping[str, str]) -> None:
+        """Write on what the run is trained, and how."""
+        write_atomic(self.path / "machine.json", json.dumps(facts, indent=1) + "\n")
+
+    def machine(self) -> dict[str, str]:
+        """On what the run was last trained, and how; empty where no readable file says it."""
+        try:
+            found = json.loads((self.path / "machine.json").read_text(encoding="utf-8"))
+            return {str(name): str(value) for name, value in found.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
     def write_status(self, status: Status) -> None:
         """Say what the run is doing."""
         status.write(self.path / "status.json")

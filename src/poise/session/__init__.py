@@ -1,9 +1,10 @@
 """A session: one process training one run directory, from its settings to its last checkpoint; and its samples."""
 
+from poise.session.capacity import settled
 from poise.session.naming import run_for
 from poise.session.pictures import has_picture, write_picture, write_samples
 from poise.session.sampler import Sampler
 from poise.session.session import Outcome, Session
 from poise.session.walk import write_walk
 
-__all__ = ["Outcome", "Sampler", "Session", "has_picture", "run_for", "write_picture", "write_samples", "write_walk"]
+__all__ = ["Outcome", "Sampler", "Session", "has_picture", "run_for", "settled", "write_picture", "write_samples", "write_walk"]

@@ -43,4 +43,5 @@ def _trains(run: Run, config: Config) -> bool:
     """Whether a run has these settings. One whose settings cannot be read is no reason to train anew without a word."""
     if not run.config_path.exists():
         return False
-    return not differences(parse(parse_file(run.config_path), str(run.config_path)), config, ignore=NOT_IDENTITY)
+    ignored = (*NOT_IDENTITY, "batch") if config.batch == "auto" else NOT_IDENTITY
+    return not differences(parse(parse_file(run.config_path), str(run.config_path)), config, ignore=ignored)

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poise.config import Config, build_generator, parse, parse_file
+from poise.config import Config, build_generator, fabric_for, parse, parse_file
 from poise.data import Scaling
 from poise.errors import CheckpointError, RunError
 from poise.runs import Checkpoint, Run
-from poise.trainer import latents, make_fabric, unpack
+from poise.trainer import latents, unpack
 
 __all__ = ["Sampler"]
 
@@ -39,9 +39,9 @@ class Sampler:
         self.config: Config = parse(parse_file(run.config_path), str(run.config_path))
         self.warnings: list[str] = []
         self.checkpoint, state = self._load()
-        self._fabric = make_fabric(device, self.config.precision)
         try:
             self.scaling = Scaling.from_json(state["about"]["data"])
+            self._fabric = fabric_for(self.config, self.scaling.shape, device)
             self._generator = build_generator(self.config, self.scaling.shape, trust)
             self._generator.load_state_dict(state["trainer"]["ema"])
         except (KeyError, RuntimeError) as error:

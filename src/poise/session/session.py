@@ -17,7 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poise.config import Config, build, build_hooks, differences, dump, parse, parse_file
+from poise.config import (
+    Config,
+    build,
+    build_hooks,
+    differences,
+    dump,
+    execution_for,
+    fabric_for,
+    parse,
+    parse_file,
+    precision_for,
+)
 from poise.data import Batches, Data, save_png
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
@@ -26,7 +37,7 @@ from poise.models import Growing, summary
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
-from poise.trainer import Trainer, make_fabric, unpack
+from poise.trainer import Trainer, unpack
 
 __all__ = ["Outcome", "Session"]
 
@@ -101,8 +112,11 @@ class Session:
         self._hooks = [*build_hooks(config, trust), *hooks]
         self._seen = seen
         self._say = say
-        self.trainer = build(self.config, data.shape, make_fabric(device, config.precision), trust)
-        self._feed: Batches = self.trainer.feed(data, config.batch, config.flip)
+        self._precision = precision_for(config, data.shape, device)
+        fabric = fabric_for(config, data.shape, device)
+        self._execution = execution_for(config, data.shape, fabric)
+        self.trainer = build(self.config, data.shape, fabric, trust)
+        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
 
     def train(self) -> Outcome:
         """Train to the end; go on where the run was left.
@@ -182,6 +196,14 @@ class Session:
             rows.keep_only(lambda row: row.get("step", 0) <= step)
         self.run.write_config(self._config_text())
         self.run.write_networks(self._networks())
+        self.run.write_machine(
+            self.trainer.machine()
+            | {
+                "precision": str(self._precision),
+                "execution": str(self._execution),
+                "data": self._feed.place,
+            }
+        )
         for checkpoint, reason in damaged:
             self.run.checkpoints.set_aside(checkpoint)
             self._event("checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead")
@@ -221,7 +243,7 @@ class Session:
             return
         grown_at, side = growing[0].grown_at_kimg, growing[0].side  # of both: they grow at the same time
         left = steps - max(trainer.steps, 0 if trainer.warmup is None else trainer.warmup.steps)
-        images = self._batches_a_step(steps) * self.config.batch * trainer.fabric.world_size
+        images = self._batches_a_step(steps) * self.config.samples_a_batch * trainer.fabric.world_size
         end = (trainer.nimg + max(left, 0) * images) / 1000
         if end < grown_at and not isclose(end, grown_at):
             evidence = {"kimg": end, "grown_at_kimg": grown_at}
@@ -291,7 +313,7 @@ class Session:
             config.samples.count if self.data.kind == "images" else PICTURED_POINTS,
             config.seed,
             config.samples.first_step,
-            None if longest is None else max(1, round(1000 * longest / config.batch)),
+            None if longest is None else max(1, round(1000 * longest / config.samples_a_batch)),
         )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
         return [log, samples, evaluate, save]

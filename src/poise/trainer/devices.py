@@ -1,5 +1,6 @@
 """Devices, precisions and executions: what was asked for, what ``auto`` stands for, or a refusal."""
 
+import logging
 import os
 import shutil
 import warnings
@@ -67,6 +68,7 @@ def make_fabric(
     if kind == "cuda":
         torch.backends.cudnn.benchmark = not deterministic
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "bf16-mixed"
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
         warnings.simplefilter("ignore")

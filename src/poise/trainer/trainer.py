@@ -434,6 +434,21 @@ class Trainer:
         self._guard.raise_if_failed()
         return self.meters.means() | self.balance.numbers()
 
+    def machine(self) -> dict[str, str]:
+        """On what this trains, and how, in words."""
+        device, is_cuda = self.device, self.device.type == "cuda"
+        tf32 = torch.backends.cuda.matmul.allow_tf32
+        return {
+            "device": torch.cuda.get_device_name(device) if is_cuda else f"cpu, {torch.get_num_threads()} threads",
+            "float32": "as TensorFloat-32 in matrix products" if is_cuda and tf32 else "in full",
+            "cudnn": ("fastest of its algorithms" if torch.backends.cudnn.benchmark else "its first choice")
+            if is_cuda
+            else "not used",
+            "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "not enforced",
+            "memory format": "channels last" if self._is_channels_last else "contiguous",
+            "passes of D": "reals and fakes in one" if self._joint else "reals and fakes apart",
+        }
+
     # Samples.
 
     @torch.no_grad()
