@@ -33,11 +33,13 @@ class Compiled(Execution):
 
     Args:
         changes: whether networks change with progress, which a program would not see.
+        backend: of ``torch.compile``.
     """
 
     name: ClassVar[str] = "compile"
 
-    def __init__(self, changes: bool = False) -> None:
+    def __init__(self, changes: bool = False, backend: str = "inductor") -> None:
+        self._backend = backend
         self._eager = Eager()
         self._programs: dict[tuple[Any, ...], _Program] = {}
         self._is_refused = False
@@ -55,7 +57,7 @@ class Compiled(Execution):
         turn = move.turn(scene.kimg)
         kind = (move.player.role, *turn.weights, _is_one(turn.fake_weight), turn.top_k)
         try:
-            program = self._programs.get(kind) or self._programs.setdefault(kind, _Program(move, scene, turn))
+            program = self._programs.get(kind) or self._programs.setdefault(kind, _Program(move, scene, turn, self._backend))
             return program(scene, turn)
         except Exception as error:  # whatever it is: eager execution does the same, or says what is wrong
             self._refuse(_in_a_line(error))
@@ -73,9 +75,10 @@ class _Program:
         move: whose gradients, and of what.
         scene: a deal.
         turn: which penalties are part of it.
+        backend: of ``torch.compile``.
     """
 
-    def __init__(self, move: Move, scene: Scene, turn: Turn) -> None:
+    def __init__(self, move: Move, scene: Scene, turn: Turn, backend: str) -> None:
         self._game = _Game(move, scene, turn)
         own = {id(weight) for weight in move.player.weights}
         self._weights: _Tensors = {name: it for name, it in self._game.named_parameters() if id(it) in own}
@@ -83,8 +86,10 @@ class _Program:
         # PyTorch keeps only a few programs for one function, which are those of all trainers: so each has its own.
         code = _Program._gradients.__code__
         own_function = FunctionType(code.replace(co_name=f"{code.co_name}_{next(_numbers)}"), globals())
+        # Only this one would draw random numbers in a way of its own.
+        options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None
         self._compiled = torch.compile(
-            MethodType(own_function, self), fullgraph=True, dynamic=False, options={"fallback_random": True}
+            MethodType(own_function, self), fullgraph=True, dynamic=False, backend=backend, options=options
         )
 
     def __call__(self, scene: Scene, turn: Turn) -> Taken:

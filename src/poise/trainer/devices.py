@@ -54,7 +54,8 @@ def make_fabric(
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a CUDA device where there is one and else the CPU.
         precision: ``32-true``; ``bf16-mixed`` for networks in bfloat16 with logits, losses and penalties in float32; or
             ``auto``: see :func:`choose_precision`.
-        deterministic: let every operation give the same bits each time; one that cannot raises an error.
+        deterministic: let every operation of this process give the same bits each time; one that cannot raises an
+            error.
         options: further arguments of ``Fabric``.
 
     Raises:
@@ -64,7 +65,7 @@ def make_fabric(
     precision = choose_precision(precision, kind).value
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(True)
     if kind == "cuda":
         torch.backends.cudnn.benchmark = not deterministic
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "bf16-mixed"
