@@ -132,7 +132,19 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ("penalties={r1: {weight: {class: linear, from: 1, to: 0, end: -1}}}", "penalties.r1.weight: end is -1 kimg"),
         (
             "g_optimizer.lr={class: linear, from: 1, to: -1, end: 5}",
-            "g_optimizer.lr is scheduled down to -1.0; it must be",
+            r"g_optimizer: Adam refuses .*: Invalid learning rate: -1.0 \(lr is scheduled down to -1.0\)",
+        ),
+        (
+            "d_optimizer.betas=[{class: linear, from: 0, to: 1.5, end: 0.1}, 0.9]",
+            r"d_optimizer: Adam refuses .*: Invalid beta.*: 1.5 \(betas is scheduled up to \(1.5, 0.9\)\)",
+        ),
+        (
+            "g_optimizer.weight_decay={class: linear, from: 0, to: -1, end: 0.1}",
+            r"g_optimizer: Adam refuses .*: Invalid weight_decay value: -1.0 \(weight_decay is scheduled down",
+        ),
+        (
+            "constraints.clip={limit: {class: linear, from: 1, to: -1, end: 0.2}}",
+            "constraints.clip: limit is scheduled down to -1.0 and up to 1.0; it must be above 0 and finite",
         ),
         (
             "penalties={r1: {weight: {class: step, values: [1, -2], at: [5]}}}",
@@ -144,7 +156,7 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ),
         (
             "ema={half_life_kimg: {class: linear, from: 1, to: -1, end: 5}}",
-            "half_life_kimg is .* it must be at least 0",
+            "ema: half_life_kimg is scheduled down to -1.0 and up to 1.0; it must be at least 0",
         ),
         ("d_optimizer.wrap=lookahed", r"d_optimizer.wrap.0: there is no wrapper 'lookahed' \(did you mean 'lookahead'"),
         ("d_optimizer.wrap={class: lookahead, kk: 2}", "d_optimizer.wrap.0: lookahead has no option 'kk'"),

@@ -22,7 +22,7 @@ from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of, recom
 from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
-from poise.schedules import SCHEDULES, Scheduled, least
+from poise.schedules import SCHEDULES, Scheduled
 from poise.trainer import (
     Autoencoder,
     Choice,
@@ -220,8 +220,6 @@ def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> Optimizer
     known = options_of(cls, without=("params",))
     make.require_known(path, settings, known)
     options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
-    if least(options["lr"]) < 0:
-        raise ConfigError(f"{path}.lr is scheduled down to {least(options['lr'])}; it must be at least 0")
     if "fused" in known and not {"fused", "foreach", "differentiable"} & set(options):
         options["fused"] = True
 
