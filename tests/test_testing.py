@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from random import random
@@ -26,7 +27,7 @@ from poise.hooks import Evaluate, Log, Samples, Save, Stops
 from poise.losses import LOSSES, AdversarialLoss, per_sample
 from poise.models import PRESETS, build
 from poise.optimizers import WRAPPERS, Lookahead, Wrapper
-from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, feature_matching, lecam, wgan_gp
+from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, acts_on, feature_matching, lecam, wgan_gp
 from poise.runs import Checkpoints, JsonLines, read_rows
 from poise.schedules import Cosine, Linear, Scheduled
 from poise.testing import (
@@ -204,6 +205,14 @@ def test_the_outputs_are_those_of_the_loss() -> None:
 @pytest.mark.parametrize("name", PENALTIES)
 def test_penalties(name: str) -> None:
     check_penalty(PENALTIES[name], gradcheck=name != "lecam")  # whose anchors are constants
+
+
+@pytest.mark.parametrize("to", ["D", "G"])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_act_on_the_players_that_they_name(name: str, to: Any) -> None:
+    expected = nullcontext() if to in acts_on(PENALTIES[name]) else refused("saw none, or zeros")
+    with expected:
+        check_penalty(PENALTIES[name], to=to, gradcheck=False)
 
 
 @pytest.mark.parametrize(

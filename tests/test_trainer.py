@@ -20,7 +20,7 @@ from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteErr
 from poise.losses import LOSSES
 from poise.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from poise.optimizers import WRAPPERS
-from poise.penalties import PENALTIES, Penalty, Weighted
+from poise.penalties import PENALTIES, Penalty, Weighted, bcr
 from poise.trainer import Hook, Trainer, make_fabric, pack, unpack
 from poise.trainer.guard import Guard
 from poise.trainer.meters import Meters
@@ -370,6 +370,22 @@ def test_refusals(act: Callable[[], object], error: type[Exception], words: str)
         (lambda: make(loss=losses.hinge), r"loss is a function; give an AdversarialLoss, such as losses.hinge\(\)"),
         (lambda: make(penalties={"r1": PENALTIES["r1"]}), r"penalties\['r1'\] is a GradientPenalty; give Weighted"),
         (lambda: make(penalties={"d": Weighted(PENALTIES["r1"], 1.0)}), "a penalty cannot be named 'd'"),
+        (
+            lambda: make(penalties={"mine": Weighted(PENALTIES["r1"], 1.0, to="G")}),
+            "penalties.mine goes to 'G', on whose weights it does not depend, so that it would do nothing: let it go to",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(PENALTIES["zcr_g"], 1.0, to="D")}),
+            "penalties.mine goes to 'D', on whose weights it does not depend.*: let it go to 'G'",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(bcr(fake=0), 1.0, to="G")}),
+            "penalties.mine goes to 'G', on whose weights it does not depend.*: let it go to 'D'",
+        ),
+        (
+            lambda: make(penalties={"r1": Weighted(PENALTIES["r1"], math.inf)}),
+            "penalties.r1.weight is inf; it must be at least 0 and finite",
+        ),
         (lambda: make(d_optimizer=adam([nn.Parameter(torch.zeros(1))])), r"d_optimizer is a Adam; give a function"),
         (
             lambda: make().step([points(8)]),

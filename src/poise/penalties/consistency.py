@@ -57,6 +57,11 @@ class _Bcr:
     real: float
     fake: float
 
+    @property
+    def acts_on(self) -> frozenset[Role]:
+        """The generator too where fakes count."""
+        return frozenset({"D", "G"} if self.fake else {"D"})
+
     def __call__(self, scene: Scene) -> Tensor:
         terms = []
         if self.real:  # A factor of 0 spares a pass.
@@ -131,6 +136,7 @@ class _Zcr:
 class _ZcrG:
     std: float
     to: ClassVar[Role] = "G"
+    acts_on: ClassVar[frozenset[Role]] = frozenset({"G"})
 
     def __call__(self, scene: Scene) -> Tensor:
         return -(scene.fake - _nearby(scene, self.std)).flatten(1).square().sum(1)

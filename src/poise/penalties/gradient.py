@@ -16,7 +16,7 @@ from torch import Tensor
 from poise.errors import ConfigError
 from poise.penalties.derivative import input_gradients
 from poise.penalties.penalty import Penalty
-from poise.penalties.scene import Scene, Side
+from poise.penalties.scene import Role, Scene, Side
 
 __all__ = [
     "GradientPenalty",
@@ -34,8 +34,8 @@ __all__ = [
 class GradientPenalty(NamedTuple):
     """Where D's input gradient is taken, and what is done with it.
 
-    The points are constants: the penalty is a function of D's weights alone, and given to the generator it has no
-    effect.
+    The points are constants: the penalty is a function of D's weights alone, and a trainer refuses it for the
+    generator.
 
     Attributes:
         at: ``(real, fake) -> points``, all of shape ``(n, ...)``. May draw from torch's default generator.
@@ -44,6 +44,11 @@ class GradientPenalty(NamedTuple):
 
     at: Callable[[Tensor, Tensor], Tensor]
     of: Callable[[Tensor], Tensor]
+
+    @property
+    def acts_on(self) -> frozenset[Role]:
+        """The discriminator."""
+        return frozenset({"D"})
 
     @property
     def sides(self) -> frozenset[Side]:
@@ -209,6 +214,7 @@ def max_gp() -> GradientPenalty:
 
 @dataclass(frozen=True)
 class _Roth:
+    acts_on: ClassVar[frozenset[Role]] = frozenset({"D"})
     sides: ClassVar[frozenset[Side]] = frozenset({"real", "fake"})
 
     def __call__(self, scene: Scene) -> Tensor:

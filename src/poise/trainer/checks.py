@@ -11,7 +11,7 @@ from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
 from poise.errors import ConfigError, ShapeError
 from poise.losses import AdversarialLoss, pushes_real_up
-from poise.penalties import Weighted, layer_named
+from poise.penalties import Weighted, acts_on, layer_named, player_of
 from poise.schedules import Number, described, greatest, least
 
 __all__ = [
@@ -74,6 +74,12 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
             raise ConfigError(f"penalties.{name}.every is {term.every}; it must be at least 1")
         if term.to not in ("D", "G", None):
             raise ConfigError(f"penalties.{name}.to is {term.to!r}; a penalty goes to 'D' or to 'G'")
+        to, able = term.to or player_of(term.penalty), acts_on(term.penalty)
+        if to not in able:
+            raise ConfigError(
+                f"penalties.{name} goes to '{to}', on whose weights it does not depend, so that it would do nothing: "
+                f"let it go to {' or '.join(map(repr, sorted(able)))}"
+            )
     return {name: term for name, term in penalties.items() if term.weight != 0}
 
 
