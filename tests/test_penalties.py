@@ -92,7 +92,7 @@ class Game(nn.Module):
 
     def scene(self) -> Scene:
         scene = Scene(self.d, real=self.real, generator=self.g, z=self.z, layers=getattr(self.penalty, "layers", ()))
-        scene.player = player_of(self.penalty)
+        scene.player, scene.entry = player_of(self.penalty), "mine"
         return scene
 
     def forward(self) -> Tensor:
@@ -151,10 +151,10 @@ def test_a_function_of_the_same_name_builds_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_it_remembers_is_named_after_it(name: str) -> None:
+def test_what_it_remembers_is_named_after_its_entry(name: str) -> None:
     scene = Game(FORMS[name]).scene()
     FORMS[name](scene)
-    assert all(key.startswith(f"{name.split()[0]}.") for key in scene.memory)
+    assert all(key.startswith("mine.") for key in scene.memory)
     assert all(isinstance(value, Tensor) and not value.requires_grad for value in scene.memory.values())
 
 
@@ -181,7 +181,7 @@ class Anchored:
         self.penalty = penalty
 
     def __call__(self, scene: Scene) -> Tensor:
-        scene.memory.update({"lecam.real": torch.tensor(0.3), "lecam.fake": torch.tensor(-0.4)})
+        scene.memory.update({"mine.real": torch.tensor(0.3), "mine.fake": torch.tensor(-0.4)})
         return self.penalty(scene)
 
 
@@ -454,13 +454,13 @@ def test_lecam_over_two_updates() -> None:
     first = lecam(decay=0.75)(scene_of([1.0, 3.0], [0.0, -2.0], memory))  # anchors: real 2, fake -1
     torch.testing.assert_close(first, torch.tensor([2.0**2 + 2.0**2, 4.0**2 + 4.0**2]))
     second = lecam(decay=0.75)(scene_of([4.0, 8.0], [3.0, 3.0], memory))
-    torch.testing.assert_close(memory["lecam.real"], torch.tensor(0.75 * 2 + 0.25 * 6))  # 3
-    torch.testing.assert_close(memory["lecam.fake"], torch.tensor(0.75 * -1 + 0.25 * 3))  # 0
+    torch.testing.assert_close(memory["penalty.real"], torch.tensor(0.75 * 2 + 0.25 * 6))  # 3
+    torch.testing.assert_close(memory["penalty.fake"], torch.tensor(0.75 * -1 + 0.25 * 3))  # 0
     torch.testing.assert_close(second, torch.tensor([4.0**2 + 0.0**2, 8.0**2 + 0.0**2]))
 
 
 def test_lecam_one_sided() -> None:
-    memory = {"lecam.real": torch.tensor(1.0), "lecam.fake": torch.tensor(-1.0)}
+    memory = {"penalty.real": torch.tensor(1.0), "penalty.fake": torch.tensor(-1.0)}
     deal = scene_of([0.0, -4.0], [0.0, 4.0], memory)  # anchors: real 0.8 - 0.4, fake -0.8 + 0.4
     values = lecam(decay=0.8, one_sided=True)(deal)
     torch.testing.assert_close(values, torch.tensor([0.4**2 + 0.4**2, 0.0]))

@@ -16,7 +16,7 @@ from poise.errors import ConfigError, ShapeError
 from poise.losses import LOSSES, lsgan
 from poise.models import PRESETS, build, mlp_discriminator, mlp_generator
 from poise.optimizers import Extragradient
-from poise.penalties import PENALTIES, Scene, Weighted, feature_matching
+from poise.penalties import PENALTIES, Scene, Weighted, feature_matching, lecam
 from poise.schedules import Linear, Scheduled, Step
 from poise.trainer import Autoencoder, Trainer, make_fabric, pack, unpack
 
@@ -230,6 +230,12 @@ def test_proportional_control_weighs_the_fakes_of_an_autoencoder_critic() -> Non
     torch.testing.assert_close(second["d_loss"], k * second["d_fake"] - second["d_real"])
 
 
+def test_proportional_control_of_a_critic_that_is_no_autoencoder() -> None:
+    trainer = make(balance=ProportionalControl(), loss=LOSSES["wasserstein"])
+    with pytest.warns(UserWarning, match="on fakes, where errors are at least 0"):
+        trainer.fit(points(256), steps=30, batch=16)
+
+
 # Penalties and constraints.
 
 
@@ -331,6 +337,18 @@ def test_what_penalties_remember_survives_a_resume() -> None:
     straight, second = resumed(build, steps=9, at=4)
     assert straight._memory.keys() == second._memory.keys() != set()
     assert_same_networks(straight, second)
+
+
+def test_two_penalties_of_a_kind_remember_apart() -> None:
+    """Each is what it is alone."""
+    fast, slow = Weighted(lecam(decay=0.5), 1e-6), Weighted(lecam(decay=0.99), 1e-6)
+    both = make(penalties={"fast": fast, "slow": slow}).step
+    alone = {"fast": make(penalties={"fast": fast}).step, "slow": make(penalties={"slow": slow}).step}
+    for _ in range(5):
+        numbers = both(points())
+        for name, step in alone.items():
+            torch.testing.assert_close(numbers[f"{name}_loss"], step(points())[f"{name}_loss"], rtol=1e-3, atol=0)
+    assert numbers["fast_loss"] != numbers["slow_loss"]
 
 
 def test_clipping_holds_after_every_update() -> None:
@@ -456,6 +474,15 @@ def test_top_k_keeps_the_best_fakes() -> None:
     torch.testing.assert_close(numbers["g_loss"], expected["g_loss"])
     torch.testing.assert_close(flat(trainer.generator), flat(by_hand.generator))
     torch.testing.assert_close(numbers["d_fake_g"], logits.mean())
+
+
+@pytest.mark.parametrize(("share", "n", "k"), [(0.07, 100, 7), (0.28, 25, 7), (0.55, 100, 55), (0.71, 10, 8)])
+def test_top_k_rounds_up_what_is_no_whole_number(share: float, n: int, k: int) -> None:
+    """Also where share * n is a little more than a whole number only as floats are, as 0.07 * 100."""
+    trainer, z = make(top_k=share), torch.randn(n, 4)
+    with torch.no_grad():
+        best = trainer.discriminator(trainer.generator(z)).flatten().sort(descending=True).values[:k]
+    torch.testing.assert_close(trainer.generator_step(z)["g_loss"], nn.functional.softplus(-best).mean())
 
 
 def test_top_k_is_annealed() -> None:

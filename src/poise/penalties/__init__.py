@@ -11,7 +11,7 @@ Most penalties are on D's input gradient: a :class:`GradientPenalty` is where it
 :func:`gradient_penalty` takes any penalty that needs no generator of a critic and two batches.
 
 A penalty has no state. One that must remember something keeps tensors in the scene's ``memory``, under names that
-begin with its own.
+begin with the scene's ``entry`` and a dot; two penalties of a kind then have two memories.
 """
 
 from poise.penalties.anchor import lecam
