@@ -5,6 +5,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from poise.penalties import (
     bcr,
     dragan,
     feature_matching,
+    gradient_norm,
     gradient_penalty,
     layer_named,
     lecam,
@@ -248,14 +250,20 @@ def test_players_and_names() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: wgan_gp(target=-1), "target is -1; it must be at least 0"),
+        (lambda: wgan_gp(target=-1), "target is -1; it must be at least 0 and finite"),
+        (lambda: wgan_gp(target=math.inf), "target is inf; it must be at least 0 and finite"),
+        (lambda: dragan(spread=math.inf), "spread is inf; it must be at least 0 and finite"),
+        (lambda: bcr(jitter=math.inf), "jitter is inf; it must be above 0 and finite"),
+        (lambda: bcr(fake=math.inf), "real is 1.0 and fake is inf; they must be at least 0 and finite, and one of"),
+        (lambda: zcr(std=math.inf), "std is inf; it must be above 0 and finite"),
+        (lambda: zcr_g(std=math.inf), "std is inf; it must be above 0 and finite"),
         (lambda: dragan(target=math.nan), "target is nan; it must be at least 0"),
         (lambda: dragan(spread=-0.5), "spread is -0.5; it must be at least 0"),
         (lambda: adversarial_norm("reel"), r"there is no mode 'reel' \(did you mean 'real'\?\)"),
         (lambda: lecam(decay=1.0), "decay is 1.0; it must be at least 0 and below 1"),
         (lambda: bcr(shift=0.6), "shift is 0.6; it is a share of the image's side, at least 0 and at most 0.5"),
         (lambda: bcr(jitter=0.0), "jitter is 0.0; it must be above 0"),
-        (lambda: bcr(real=0, fake=0), "real is 0 and fake is 0; they must be at least 0, and one of them above it"),
+        (lambda: bcr(real=0, fake=0), "real is 0 and fake is 0; they must be at least 0 and finite, and one of them"),
         (lambda: bcr(real=2, fake=-1), "real is 2 and fake is -1"),
         (lambda: bcr(shift=0), "shift is 0 and flip is off, so that images stay as they are: give one of them"),
         (lambda: zcr(std=0), "std is 0; it must be above 0"),
@@ -436,6 +444,16 @@ def test_adversarial_norm_needs_pairs() -> None:
     scene = Scene(linear, real=torch.randn(4, 3), fake=torch.randn(1, 3))
     with pytest.raises(ShapeError, match=r"\(4, 1\) of one side and of shape \(1, 1\).*as many reals as fakes"):
         adversarial_norm()(scene)
+
+
+@pytest.mark.parametrize("penalty", [gradient_norm(), adversarial_norm("real"), adversarial_norm("fake")])
+def test_equals_have_no_distance_in_reduced_precision(penalty: Penalty) -> None:
+    """Passes of two precisions would differ by rounding, in one direction or the other."""
+    torch.manual_seed(0)
+    critic = nn.Linear(3, 1)
+    for samples in torch.randn(8, 4, 3):
+        scene = Scene(critic, real=samples, fake=samples, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+        assert penalty(scene) == 0
 
 
 # LeCam.
