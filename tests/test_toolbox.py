@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from poise.balance import Accumulate, AdaptiveCritic, Alternating, Balanced, ProportionalControl, Simultaneous
 from poise.constraints import Constrained, clip, spectral_norm
 from poise.ema import Ema
-from poise.errors import ConfigError, ShapeError
+from poise.errors import CheckpointError, ConfigError, ShapeError
 from poise.losses import LOSSES, lsgan
 from poise.models import PRESETS, build, mlp_discriminator, mlp_generator
 from poise.optimizers import Extragradient
@@ -339,6 +339,34 @@ def test_what_penalties_remember_survives_a_resume() -> None:
     assert_same_networks(straight, second)
 
 
+def test_going_back_to_before_a_penalty_remembered_anything() -> None:
+    def build() -> Trainer:
+        return make(penalties={"lecam": Weighted(PENALTIES["lecam"], 0.5)})
+
+    straight, back = build(), build()
+    beginning = unpack(pack(back.state_dict()))
+    back.fit(points(256), steps=5, batch=16)
+    for _ in range(2):  # what was loaded is not changed by going on
+        back.load_state_dict(beginning)
+        assert back._memory == {}
+        back.fit(points(256), steps=5, batch=16)
+    straight.fit(points(256), steps=5, batch=16)
+    assert_same_networks(straight, back)
+
+
+@pytest.mark.parametrize("wrap", [lambda base: base, Extragradient])
+def test_a_state_can_be_loaded_twice(wrap: Any) -> None:
+    options = dict.fromkeys(("g_optimizer", "d_optimizer"), lambda weights: wrap(adam(weights)))
+    trainer = make(**options)
+    trainer.fit(points(256), steps=3, batch=16)
+    state, ends = unpack(pack(trainer.state_dict())), []
+    for _ in range(2):
+        trainer.load_state_dict(state)
+        trainer.fit(points(256), steps=6, batch=16)
+        ends.append((flat(trainer.generator), flat(trainer.discriminator)))
+    assert all(map(torch.equal, *ends))
+
+
 def test_two_penalties_of_a_kind_remember_apart() -> None:
     """Each is what it is alone."""
     fast, slow = Weighted(lecam(decay=0.5), 1e-6), Weighted(lecam(decay=0.99), 1e-6)
@@ -540,6 +568,22 @@ def test_the_policy_counts_its_steps_after_the_warm_up() -> None:
 def test_a_warm_up_survives_a_resume(at: int) -> None:
     straight, second = resumed(lambda: warmed(steps=5), steps=9, at=at)
     assert_same_networks(straight, second)
+
+
+def test_a_warm_up_that_is_over_is_not_gone_back_to() -> None:
+    trainer = warmed(steps=5)
+    trainer.fit(points(256), steps=3, batch=16)
+    inside = unpack(pack(trainer.state_dict()))
+    trainer.fit(points(256), steps=4, batch=16)
+    trainer.load_state_dict(inside)
+    assert trainer.steps == 3
+    trainer.fit(points(256), steps=7, batch=16)
+    before = flat(trainer.generator)
+    words = "it is of step 3, inside the warm-up of 5 steps, of which this trainer has kept nothing.*into a new trainer"
+    with pytest.raises(CheckpointError, match=words):
+        trainer.load_state_dict(inside)
+    assert (trainer.steps, torch.equal(flat(trainer.generator), before)) == (7, True)
+    trainer.fit(points(256), steps=8, batch=16)
 
 
 def test_an_encoder_that_gives_no_latents_is_refused() -> None:

@@ -122,6 +122,20 @@ def test_generator_descends_its_loss_and_nothing_else() -> None:
     torch.testing.assert_close(numbers["g_grad_norm"], norm)
 
 
+def test_reals_count_when_d_sees_them_first_also_in_the_generators_step() -> None:
+    trainer, z = make(loss=LOSSES["relativistic"]), torch.randn(8, 4)
+    first, second = points(8), points(8)
+    trainer.discriminator_step(first, z)
+    trainer.generator_step(z)
+    trainer.generator_step(z, first)
+    assert trainer.nimg == 8
+    trainer.generator_step(z, second)
+    assert trainer.nimg == 16
+    unmoved = make()  # whose generator looks at no reals, so that D is shown none
+    unmoved.generator_step(z, second)
+    assert unmoved.nimg == 0
+
+
 def test_discriminator_minimizes_loss_plus_penalties() -> None:
     penalties = {"wgan_gp": Weighted(PENALTIES["wgan_gp"], 10.0), "r1": Weighted(PENALTIES["r1"], 2.0)}
     trainer = make(loss=LOSSES["wasserstein"], penalties=penalties)
