@@ -164,6 +164,16 @@ def test_proportional_control() -> None:
     assert policy.fake_weight == 1.0
 
 
+@pytest.mark.parametrize("scores", [(0.5, -1.0), (-1.0, 0.5)])
+def test_proportional_control_warns_once_of_scores_that_are_no_errors(scores: tuple[float, float]) -> None:
+    policy = ProportionalControl()
+    policy.plan(0, {"d_real": -1.0, "d_fake": 0.0})
+    signals = dict(zip(("d_real", "d_fake"), scores, strict=True))
+    with pytest.warns(UserWarning, match="where errors are at least 0: take a critic that is an autoencoder, such as"):
+        policy.plan(1, signals)
+    policy.plan(2, signals)  # a second warning would be an error
+
+
 def test_adaptive_critic_logs_its_steps() -> None:
     policy = AdaptiveCritic(min=2)
     policy.plan(0, {"d_input_grad_norm": 9.0})

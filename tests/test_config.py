@@ -1,12 +1,15 @@
 """Configs: round trips, overrides, and messages that name the field and the way out."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 import pytest
 import torch
 
 from poise.balance import Alternating, Simultaneous
 from poise.config import Config, build, differences, dump, override, parse, parse_file
+from poise.config.numbers import mistakes
 from poise.data import load
 from poise.errors import ConfigError
 from poise.recipes import resolve
@@ -55,6 +58,10 @@ def test_frozen() -> None:
         ("penalties=none", "penalties", {}),
         ("kimg=2.5", "kimg", 2.5),
         ("flip=true", "flip", True),
+        ("seed=10_000", "seed", 10_000),
+        ("batch=6.4e1", "batch", 64),
+        ("seed=0x10", "seed", 16),
+        ("kimg=1_000.5", "kimg", 1000.5),
     ],
 )
 def test_assignments(assignment: str, path: str, value: Any) -> None:
@@ -76,13 +83,25 @@ def test_an_option_of_a_part_given_by_its_name() -> None:
         ("ema.halflife_kimg=3", r"there is no setting 'ema.halflife_kimg' \(did you mean 'half_life_kimg'\?\)"),
         ("penalties.r1.wieght=3", r"penalties.r1.weight is missing; is it meant by 'wieght'\?"),
         ("batch=0", "batch is 0: input should be greater than 0"),
-        ("batch=many", "batch is 'many': input should be a valid integer"),
+        ("batch=many", "^batch is 'many': input should be a number, not text$"),
+        ("batch=-1", "^batch is -1: input should be greater than 0$"),
         ("penalties.r1.weight=-1", "penalties.r1.weight is -1: input should be greater than or equal to 0"),
         ("g_optimizer.lr=-1", "g_optimizer.lr is -1: input should be greater than 0"),
         ("seed=-1", "seed is -1"),
         ("generator=3", "generator is .*: give a name, or a mapping with its options"),
         ("evaluate.metric=fud", "evaluate.metric is 'fud'"),
         ("generator={width: 3}", "generator.class is missing"),
+        ("batch=1:30", "batch is '1:30': input should be a number, not text"),
+        ("batch=true", "batch is True: input should be a number, not true or false"),
+        ('z_dim="3"', "z_dim is '3': input should be a number, not text"),
+        ("seed=off", "seed is False: input should be a number, not true or false"),
+        ("g_optimizer.lr=true", "g_optimizer.lr is True: input should be a number, not true or false"),
+        ("g_optimizer.betas=[true, 0.9]", "g_optimizer.betas.0 is True: input should be a number"),
+        ("top_k=yes", "top_k is True: input should be a number, not true or false"),
+        ("ema=true", "ema.half_life_kimg is True: input should be a number, not true or false"),
+        ("penalties.r1.weight=true", "penalties.r1.weight is True: input should be a number, not true or false"),
+        ("penalties={r1: {weight: 1, every: true}}", "penalties.r1.every is True: input should be a number"),
+        ("kimg=1:30.5", "kimg is '1:30.5': input should be a number, not text"),
         ("steps=null", "a run needs an end: give steps or kimg"),
         ("kimg=.inf", "kimg is inf: input should be a finite number"),
         ("seed=2020-13-45", "is not YAML; quote it"),
@@ -106,7 +125,7 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ("loss=hing", r"loss: there is no loss 'hing' \(did you mean 'hinge'\?\)"),
         ("loss.smoothing=1", r"loss: vanilla has no option 'smoothing' \(did you mean 'label_smoothing'\?\)"),
         ("loss.label_smoothing=2", "loss: label_smoothing is 2.0; it must be at least 0 and below 1"),
-        ("loss.label_smoothing=high", "loss.label_smoothing is 'high': input should be a valid number"),
+        ("loss.label_smoothing=high", "loss.label_smoothing is 'high': input should be a number, not text"),
         ("generator=dcgna", r"there is no generator 'dcgna' \(did you mean 'dcgan'\?\)"),
         ("generator.width=0", "generator: width is 0; it must be at least 1"),
         ("generator.depth=-1", "generator: depth is -1; it must be at least 0"),
@@ -132,7 +151,19 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ("penalties={r1: {weight: {class: linear, from: 1, to: 0, end: -1}}}", "penalties.r1.weight: end is -1 kimg"),
         (
             "g_optimizer.lr={class: linear, from: 1, to: -1, end: 5}",
-            "g_optimizer.lr is scheduled down to -1.0; it must be",
+            r"g_optimizer: Adam refuses .*: Invalid learning rate: -1.0 \(lr is scheduled down to -1.0\)",
+        ),
+        (
+            "d_optimizer.betas=[{class: linear, from: 0, to: 1.5, end: 0.1}, 0.9]",
+            r"d_optimizer: Adam refuses .*: Invalid beta.*: 1.5 \(betas is scheduled up to \(1.5, 0.9\)\)",
+        ),
+        (
+            "g_optimizer.weight_decay={class: linear, from: 0, to: -1, end: 0.1}",
+            r"g_optimizer: Adam refuses .*: Invalid weight_decay value: -1.0 \(weight_decay is scheduled down",
+        ),
+        (
+            "constraints.clip={limit: {class: linear, from: 1, to: -1, end: 0.2}}",
+            "constraints.clip: limit is scheduled down to -1.0 and up to 1.0; it must be above 0 and finite",
         ),
         (
             "penalties={r1: {weight: {class: step, values: [1, -2], at: [5]}}}",
@@ -144,7 +175,7 @@ def test_wrong_settings(assignment: str, words: str) -> None:
         ),
         (
             "ema={half_life_kimg: {class: linear, from: 1, to: -1, end: 5}}",
-            "half_life_kimg is .* it must be at least 0",
+            "ema: half_life_kimg is scheduled down to -1.0 and up to 1.0; it must be at least 0",
         ),
         ("d_optimizer.wrap=lookahed", r"d_optimizer.wrap.0: there is no wrapper 'lookahed' \(did you mean 'lookahead'"),
         ("d_optimizer.wrap={class: lookahead, kk: 2}", "d_optimizer.wrap.0: lookahead has no option 'kk'"),
@@ -161,7 +192,10 @@ def test_wrong_settings(assignment: str, words: str) -> None:
             "generator.initializer=orthogonl",
             r"generator: initializer, column 1: there is no initializer 'orthogonl' \(did",
         ),
-        ("generator={class: progressive, grow_kimg: abc}", "generator.grow_kimg is 'abc': input should be a valid"),
+        (
+            "generator={class: progressive, grow_kimg: abc}",
+            "generator.grow_kimg is 'abc': input should be a number, not text",
+        ),
         ("loss=realness", "discriminator: realness over 10 outcomes needs logits of shape"),
         (
             "penalties={feature_matching: {weight: 1, layers: [lst]}}",
@@ -171,6 +205,29 @@ def test_wrong_settings(assignment: str, words: str) -> None:
             "warmup={steps: 1, encoder: ['linear 4', 'minibatch_stddev group=5', 'linear 3']}",
             "batch is [0-9]+, which does not fit the warmup.encoder: minibatch_stddev has groups of 5",
         ),
+        (
+            "penalties.feature_matching=1",
+            "penalties.feature_matching.layers: none is named, and the discriminator returns no features beside its",
+        ),
+        ("loss={class: lsgan, a: .inf}", "loss.a is inf: input should be a finite number"),
+        ("loss={class: lsgan, a: true}", "loss.a is True: input should be a number, not true or false"),
+        ("balance={class: alternating, d_steps: true}", "balance.d_steps is True: input should be a number, not true"),
+        ("balance={class: alternating, d_steps: '2'}", "balance.d_steps is '2': input should be a number, not text"),
+        ("g_optimizer.wrap={class: lookahead, k: '3'}", "g_optimizer.wrap.0.k is '3': input should be a number"),
+        ("g_optimizer.eps=nan", "g_optimizer.eps is 'nan': input should be a number, not text"),
+        ("g_optimizer.eps=.inf", "g_optimizer.eps is inf: input should be a finite number"),
+        ("g_optimizer.weight_decay=true", "g_optimizer.weight_decay is True: input should be a number, not true or"),
+        ("g_optimizer={class: Rprop, etas: [0.5, true]}", "g_optimizer.etas.1 is True: input should be a number"),
+        (
+            "g_optimizer.lr={class: linear, from: true, to: 0, end: 5}",
+            "g_optimizer.lr.from is True: input should be a number, not true or false",
+        ),
+        (
+            "g_optimizer.lr={class: step, values: [1, yes], at: [5]}",
+            "g_optimizer.lr.values.1 is True: input should be a number, not true or false",
+        ),
+        ("constraints.clip={limit: true}", "constraints.clip.limit is True: input should be a number, not true or"),
+        ("generator.width=true", "generator.width is True: input should be a number, not true or false"),
         ("penalties.r3=1", r"penalties.r3: there is no penalty 'r3'"),
         ("g_optimizer.class=Adan", r"g_optimizer: there is no class of torch.optim 'Adan' \(did you mean 'Adam'\?\)"),
         ("g_optimizer.momentum=0.9", "g_optimizer: Adam has no option 'momentum'"),
@@ -180,6 +237,34 @@ def test_wrong_settings(assignment: str, words: str) -> None:
 def test_wrong_parts(assignment: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         trainer(assignment)
+
+
+@pytest.mark.parametrize(
+    ("given", "annotation", "places"),
+    [
+        (True, int, [""]),
+        (True, bool | int, []),
+        (1, float, []),
+        ("3", float | None, [""]),
+        ("3", int | str, []),
+        ("fan_in", Literal["fan_in"] | float, []),
+        (math.inf, Annotated[float, "finite"], [""]),
+        (["a", 1.0, True], Sequence[float], [".0", ".2"]),
+        ([[1, "2"]], tuple[tuple[int, int], ...], [".0.1"]),
+        ("abs", Callable[[float], float], []),
+        (True, Any, []),
+        ("3", Any | int, []),
+        (["a"], Sequence[str], []),
+    ],
+)
+def test_what_is_no_number_where_one_belongs(given: Any, annotation: Any, places: list[str]) -> None:
+    assert [it.place for it in mistakes(given, annotation)] == places
+
+
+def test_features_of_layers_that_another_penalty_names_will_do() -> None:
+    both = "penalties={a: {class: feature_matching, weight: 1}, b: {class: feature_matching, weight: 1, layers: ['1']}}"
+    built = trainer(both)
+    assert built.step(torch.randn(8, 2))["a_loss"] > 0
 
 
 def test_build() -> None:

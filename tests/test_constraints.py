@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 import poise.constraints
 from poise.constraints import CONSTRAINTS, Constrained, Constraint, clip, spectral_norm
 from poise.errors import ConfigError
-from poise.schedules import Linear
+from poise.schedules import Linear, Schedule
 
 
 def network() -> nn.Sequential:
@@ -86,6 +86,10 @@ def test_a_prepared_network_takes_the_state_of_another(name: str) -> None:
         (lambda: clip(-1), "limit is -1; it must be above 0 and finite"),
         (lambda: clip(math.nan), "limit is nan; it must be above 0 and finite"),
         (lambda: clip(math.inf), "limit is inf; it must be above 0 and finite"),
+        (
+            lambda: clip(Linear(from_=1.0, to=0.0, end=10.0)),
+            "limit is scheduled down to 0.0 and up to 1.0; it must be above 0 and finite",
+        ),
         (lambda: spectral_norm(n_power_iterations=0), "n_power_iterations is 0; it must be at least 1"),
         (lambda: spectral_norm("fc"), r"layers is the text 'fc'; give a list of names, such as \['fc'\]"),
     ],
@@ -133,13 +137,22 @@ def test_clip_keeps_the_optimizers_weights() -> None:
 
 def test_clip_with_a_schedule() -> None:
     layer = nn.Linear(1, 1, bias=False)
-    constraint = clip(Linear(from_=1.0, to=0.0, end=10.0))
-    for kimg, expected in ((0.0, 1.0), (5.0, 0.5), (7.5, 0.25)):
+    constraint = clip(Linear(from_=1.0, to=0.25, end=9.0))
+    for kimg, expected in ((0.0, 1.0), (6.0, 0.5), (12.0, 0.25)):
         nn.init.constant_(layer.weight, 9.0)
         constraint.project(layer, kimg)
         assert layer.weight.item() == expected
+
+
+def test_clip_with_a_schedule_that_cannot_be_looked_through() -> None:
+    class Falling(Schedule):
+        def __call__(self, kimg: float) -> float:
+            return 12.0 - kimg
+
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 0.25)
     with pytest.raises(ConfigError, match=r"clip's limit is 0.0 at 12 kimg; it must be above 0 at all times"):
-        constraint.project(layer, 12.0)
+        clip(Falling()).project(layer, 12.0)
     assert layer.weight.item() == 0.25
 
 

@@ -256,6 +256,13 @@ def test_label_smoothing_out_of_range(s: float) -> None:
         vanilla(label_smoothing=s)
 
 
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+@pytest.mark.parametrize("target", [math.inf, math.nan])
+def test_lsgan_targets_that_are_not_finite(name: str, target: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {target}; a target must be finite"):
+        lsgan(**{name: target})
+
+
 def test_lsgan_targets() -> None:
     loss = lsgan(a=-1.0, b=1.0, c=0.0)
     real, fake = torch.tensor([0.0]), torch.tensor([3.0])

@@ -150,7 +150,7 @@ def test_text_round_trip() -> None:
         (
             "loss={import: mine.parts:scaled_hinge, scale: x}",
             ("mine",),
-            "loss.scale is 'x': input should be a valid num",
+            "loss.scale is 'x': input should be a number, not text",
         ),
         ("loss={class: hinge, import: mine.parts:my_loss}", ("mine",), "give class or import, not both"),
     ],

@@ -5,6 +5,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from poise.penalties import (
     bcr,
     dragan,
     feature_matching,
+    gradient_norm,
     gradient_penalty,
     layer_named,
     lecam,
@@ -92,7 +94,7 @@ class Game(nn.Module):
 
     def scene(self) -> Scene:
         scene = Scene(self.d, real=self.real, generator=self.g, z=self.z, layers=getattr(self.penalty, "layers", ()))
-        scene.player = player_of(self.penalty)
+        scene.player, scene.entry = player_of(self.penalty), "mine"
         return scene
 
     def forward(self) -> Tensor:
@@ -151,10 +153,10 @@ def test_a_function_of_the_same_name_builds_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_it_remembers_is_named_after_it(name: str) -> None:
+def test_what_it_remembers_is_named_after_its_entry(name: str) -> None:
     scene = Game(FORMS[name]).scene()
     FORMS[name](scene)
-    assert all(key.startswith(f"{name.split()[0]}.") for key in scene.memory)
+    assert all(key.startswith("mine.") for key in scene.memory)
     assert all(isinstance(value, Tensor) and not value.requires_grad for value in scene.memory.values())
 
 
@@ -181,7 +183,7 @@ class Anchored:
         self.penalty = penalty
 
     def __call__(self, scene: Scene) -> Tensor:
-        scene.memory.update({"lecam.real": torch.tensor(0.3), "lecam.fake": torch.tensor(-0.4)})
+        scene.memory.update({"mine.real": torch.tensor(0.3), "mine.fake": torch.tensor(-0.4)})
         return self.penalty(scene)
 
 
@@ -248,14 +250,20 @@ def test_players_and_names() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: wgan_gp(target=-1), "target is -1; it must be at least 0"),
+        (lambda: wgan_gp(target=-1), "target is -1; it must be at least 0 and finite"),
+        (lambda: wgan_gp(target=math.inf), "target is inf; it must be at least 0 and finite"),
+        (lambda: dragan(spread=math.inf), "spread is inf; it must be at least 0 and finite"),
+        (lambda: bcr(jitter=math.inf), "jitter is inf; it must be above 0 and finite"),
+        (lambda: bcr(fake=math.inf), "real is 1.0 and fake is inf; they must be at least 0 and finite, and one of"),
+        (lambda: zcr(std=math.inf), "std is inf; it must be above 0 and finite"),
+        (lambda: zcr_g(std=math.inf), "std is inf; it must be above 0 and finite"),
         (lambda: dragan(target=math.nan), "target is nan; it must be at least 0"),
         (lambda: dragan(spread=-0.5), "spread is -0.5; it must be at least 0"),
         (lambda: adversarial_norm("reel"), r"there is no mode 'reel' \(did you mean 'real'\?\)"),
         (lambda: lecam(decay=1.0), "decay is 1.0; it must be at least 0 and below 1"),
         (lambda: bcr(shift=0.6), "shift is 0.6; it is a share of the image's side, at least 0 and at most 0.5"),
         (lambda: bcr(jitter=0.0), "jitter is 0.0; it must be above 0"),
-        (lambda: bcr(real=0, fake=0), "real is 0 and fake is 0; they must be at least 0, and one of them above it"),
+        (lambda: bcr(real=0, fake=0), "real is 0 and fake is 0; they must be at least 0 and finite, and one of them"),
         (lambda: bcr(real=2, fake=-1), "real is 2 and fake is -1"),
         (lambda: bcr(shift=0), "shift is 0 and flip is off, so that images stay as they are: give one of them"),
         (lambda: zcr(std=0), "std is 0; it must be above 0"),
@@ -438,6 +446,16 @@ def test_adversarial_norm_needs_pairs() -> None:
         adversarial_norm()(scene)
 
 
+@pytest.mark.parametrize("penalty", [gradient_norm(), adversarial_norm("real"), adversarial_norm("fake")])
+def test_equals_have_no_distance_in_reduced_precision(penalty: Penalty) -> None:
+    """Passes of two precisions would differ by rounding, in one direction or the other."""
+    torch.manual_seed(0)
+    critic = nn.Linear(3, 1)
+    for samples in torch.randn(8, 4, 3):
+        scene = Scene(critic, real=samples, fake=samples, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+        assert penalty(scene) == 0
+
+
 # LeCam.
 
 
@@ -454,13 +472,13 @@ def test_lecam_over_two_updates() -> None:
     first = lecam(decay=0.75)(scene_of([1.0, 3.0], [0.0, -2.0], memory))  # anchors: real 2, fake -1
     torch.testing.assert_close(first, torch.tensor([2.0**2 + 2.0**2, 4.0**2 + 4.0**2]))
     second = lecam(decay=0.75)(scene_of([4.0, 8.0], [3.0, 3.0], memory))
-    torch.testing.assert_close(memory["lecam.real"], torch.tensor(0.75 * 2 + 0.25 * 6))  # 3
-    torch.testing.assert_close(memory["lecam.fake"], torch.tensor(0.75 * -1 + 0.25 * 3))  # 0
+    torch.testing.assert_close(memory["penalty.real"], torch.tensor(0.75 * 2 + 0.25 * 6))  # 3
+    torch.testing.assert_close(memory["penalty.fake"], torch.tensor(0.75 * -1 + 0.25 * 3))  # 0
     torch.testing.assert_close(second, torch.tensor([4.0**2 + 0.0**2, 8.0**2 + 0.0**2]))
 
 
 def test_lecam_one_sided() -> None:
-    memory = {"lecam.real": torch.tensor(1.0), "lecam.fake": torch.tensor(-1.0)}
+    memory = {"penalty.real": torch.tensor(1.0), "penalty.fake": torch.tensor(-1.0)}
     deal = scene_of([0.0, -4.0], [0.0, 4.0], memory)  # anchors: real 0.8 - 0.4, fake -0.8 + 0.4
     values = lecam(decay=0.8, one_sided=True)(deal)
     torch.testing.assert_close(values, torch.tensor([0.4**2 + 0.4**2, 0.0]))

@@ -3,8 +3,9 @@
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import FrozenInstanceError, fields
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from poise.schedules import (
     Schedule,
     Scheduled,
     Step,
+    described,
     greatest,
     least,
     value_at,
@@ -132,9 +134,55 @@ def test_scheduled_makes_with_the_options_of_the_start() -> None:
 
 
 def test_scheduled_without_schedules_changes_nothing() -> None:
-    make = Scheduled(dict, lr=0.1, betas=(0.0, 0.99))
+    calls = []
+    make = Scheduled(lambda **options: calls.append(options) or options, lr=0.1, betas=(0.0, 0.99))
     assert make() == {"lr": 0.1, "betas": (0.0, 0.99)}
     assert make.at(100) == {}
+    assert len(calls) == 1
+
+
+class _Optimizer:
+    """Refuses what Adam refuses, and says so."""
+
+    def __init__(self, weights: Iterable[str], lr: float, betas: tuple[float, float] = (0.0, 0.99)) -> None:
+        self.weights, self.lr, self.betas = list(weights), lr, betas
+        if not lr >= 0:
+            raise ValueError(f"Invalid learning rate: {lr}")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Invalid betas: {betas}")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lr": Linear(1, -1, end=10)}, r"Invalid learning rate: -1.0 \(lr is scheduled down to -1.0\)"),
+        (
+            {"lr": 0.1, "betas": (Linear(0, 1.5, end=0.1), 0.9)},
+            r"Invalid betas: \(1.5, 0.9\) \(betas is scheduled up to \(1.5, 0.9\)\)",
+        ),
+        (
+            {"lr": 0.1, "betas": (0.5, Step([0.9, -1, 0.9], [5, 6]))},
+            r"Invalid betas: \(0.5, -1.0\) \(betas is scheduled down to",
+        ),
+        ({"lr": -1.0, "betas": (Linear(0, 0.5, end=1), 0.9)}, "^Invalid learning rate: -1.0$"),  # no schedule's fault
+    ],
+)
+def test_options_that_leave_their_range_later_are_refused_at_the_start(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Scheduled(_Optimizer, **options)(["weight"])
+
+
+def test_what_is_scheduled_is_given_an_iterator_whole() -> None:
+    made = Scheduled(_Optimizer, lr=Linear(1, 0, end=10), betas=(Constant(0), Linear(0, 0.9, end=3)))(iter("ab"))
+    assert (made.weights, made.lr, made.betas) == (["a", "b"], 1.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("make", [lambda: Linear(1, 0, end=2), lambda: Cosine(1, 0, end=2), lambda: Step([1, 0], [2])])
+def test_values_are_floats_also_where_integers_were_given(make: Callable[[], Schedule]) -> None:
+    for kimg in (0, 1, 2, 3):
+        assert type(make()(kimg)) is float
+    assert type(Constant(1)(0)) is float
+    assert {type(least(make())), type(greatest(make()))} == {float}
 
 
 def test_knows_no_torch() -> None:
@@ -147,3 +195,8 @@ def test_extremes() -> None:
     assert (least(Cosine(from_=1, to=-2, end=5)), greatest(Cosine(from_=1, to=-2, end=5))) == (-2, 1)
     assert (least(Step((3, 1, 2), (1, 2))), greatest(Step((3, 1, 2), (1, 2)))) == (1, 3)
     assert least(Constant(4)) == 4
+
+
+def test_described() -> None:
+    assert described(0.5) == "0.5"
+    assert described(Step((3, 1, 2), (1, 2))) == "scheduled down to 1.0 and up to 3.0"

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from random import random
@@ -26,7 +27,7 @@ from poise.hooks import Evaluate, Log, Samples, Save, Stops
 from poise.losses import LOSSES, AdversarialLoss, per_sample
 from poise.models import PRESETS, build
 from poise.optimizers import WRAPPERS, Lookahead, Wrapper
-from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, feature_matching, lecam, wgan_gp
+from poise.penalties import PENALTIES, GradientPenalty, Scene, Weighted, acts_on, feature_matching, lecam, wgan_gp
 from poise.runs import Checkpoints, JsonLines, read_rows
 from poise.schedules import Cosine, Linear, Scheduled
 from poise.testing import (
@@ -206,6 +207,14 @@ def test_penalties(name: str) -> None:
     check_penalty(PENALTIES[name], gradcheck=name != "lecam")  # whose anchors are constants
 
 
+@pytest.mark.parametrize("to", ["D", "G"])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_act_on_the_players_that_they_name(name: str, to: Any) -> None:
+    expected = nullcontext() if to in acts_on(PENALTIES[name]) else refused("saw none, or zeros")
+    with expected:
+        check_penalty(PENALTIES[name], to=to, gradcheck=False)
+
+
 @pytest.mark.parametrize(
     ("penalty", "options"),
     [
@@ -254,7 +263,7 @@ class Counting:
 
 def keeping(what: Callable[[Tensor], Any]) -> Callable[[Scene], Tensor]:
     def penalty(scene: Scene) -> Tensor:
-        scene.memory["kept"] = what(scene.real_logits.mean())
+        scene.memory[f"{scene.entry}.kept"] = what(scene.real_logits.mean())
         return scene.real_logits.square().mean()
 
     return penalty
@@ -264,9 +273,14 @@ class AtUpdate:
     """Fails from the second update on, where there is a memory."""
 
     def __call__(self, scene: Scene) -> Tensor:
-        before = scene.memory.get("at", torch.zeros(()))
-        scene.memory["at"] = torch.zeros(2, 3)
+        before = scene.memory.get(f"{scene.entry}.at", torch.zeros(()))
+        scene.memory[f"{scene.entry}.at"] = torch.zeros(2, 3)
         return scene.real_logits.square().mean() + before.reshape(())
+
+
+def sharing(scene: Scene) -> Tensor:
+    scene.memory["mean"] = scene.real_logits.detach().mean()
+    return scene.real_logits.square().mean()
 
 
 BROKEN_PENALTIES: dict[str, tuple[Any, str]] = {
@@ -313,9 +327,13 @@ BROKEN_PENALTIES: dict[str, tuple[Any, str]] = {
     "remembers": (Counting(), "twice from one seed: expected the same .* keep what must be remembered in scene.memory"),
     "keeps a graph": (
         keeping(lambda it: it),
-        r"scene.memory\['kept'\] .* saw one with a graph: keep tensors only, and",
+        r"scene.memory\['checked.kept'\] .* saw one with a graph: keep tensors only, and",
     ),
-    "keeps a number": (keeping(Tensor.item), r"scene.memory\['kept'\] .*: expected a tensor .* saw a float"),
+    "keeps a number": (keeping(Tensor.item), r"scene.memory\['checked.kept'\] .*: expected a tensor .* saw a float"),
+    "shares what it keeps": (
+        sharing,
+        r"scene.memory: expected names that begin with scene.entry and a dot, here 'checked.'; saw 'mean': name it f'",
+    ),
     "fails with a memory": (AtUpdate(), "expected no error; saw RuntimeError .*shape"),
 }
 
@@ -1157,6 +1175,7 @@ TRAININGS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:proportional control reads")  # of a critic that is no autoencoder
 @pytest.mark.parametrize("name", TRAININGS)
 def test_trainings(name: str) -> None:
     check_trains(**TRAININGS[name]())

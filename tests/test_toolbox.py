@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from poise.balance import Accumulate, AdaptiveCritic, Alternating, Balanced, ProportionalControl, Simultaneous
 from poise.constraints import Constrained, clip, spectral_norm
 from poise.ema import Ema
-from poise.errors import ConfigError, ShapeError
+from poise.errors import CheckpointError, ConfigError, ShapeError
 from poise.losses import LOSSES, lsgan
 from poise.models import PRESETS, build, mlp_discriminator, mlp_generator
 from poise.optimizers import Extragradient
-from poise.penalties import PENALTIES, Scene, Weighted, feature_matching
+from poise.penalties import PENALTIES, Scene, Weighted, feature_matching, lecam
 from poise.schedules import Linear, Scheduled, Step
 from poise.trainer import Autoencoder, Trainer, make_fabric, pack, unpack
 
@@ -230,6 +230,12 @@ def test_proportional_control_weighs_the_fakes_of_an_autoencoder_critic() -> Non
     torch.testing.assert_close(second["d_loss"], k * second["d_fake"] - second["d_real"])
 
 
+def test_proportional_control_of_a_critic_that_is_no_autoencoder() -> None:
+    trainer = make(balance=ProportionalControl(), loss=LOSSES["wasserstein"])
+    with pytest.warns(UserWarning, match="on fakes, where errors are at least 0"):
+        trainer.fit(points(256), steps=30, batch=16)
+
+
 # Penalties and constraints.
 
 
@@ -331,6 +337,46 @@ def test_what_penalties_remember_survives_a_resume() -> None:
     straight, second = resumed(build, steps=9, at=4)
     assert straight._memory.keys() == second._memory.keys() != set()
     assert_same_networks(straight, second)
+
+
+def test_going_back_to_before_a_penalty_remembered_anything() -> None:
+    def build() -> Trainer:
+        return make(penalties={"lecam": Weighted(PENALTIES["lecam"], 0.5)})
+
+    straight, back = build(), build()
+    beginning = unpack(pack(back.state_dict()))
+    back.fit(points(256), steps=5, batch=16)
+    for _ in range(2):  # what was loaded is not changed by going on
+        back.load_state_dict(beginning)
+        assert back._memory == {}
+        back.fit(points(256), steps=5, batch=16)
+    straight.fit(points(256), steps=5, batch=16)
+    assert_same_networks(straight, back)
+
+
+@pytest.mark.parametrize("wrap", [lambda base: base, Extragradient])
+def test_a_state_can_be_loaded_twice(wrap: Any) -> None:
+    options = dict.fromkeys(("g_optimizer", "d_optimizer"), lambda weights: wrap(adam(weights)))
+    trainer = make(**options)
+    trainer.fit(points(256), steps=3, batch=16)
+    state, ends = unpack(pack(trainer.state_dict())), []
+    for _ in range(2):
+        trainer.load_state_dict(state)
+        trainer.fit(points(256), steps=6, batch=16)
+        ends.append((flat(trainer.generator), flat(trainer.discriminator)))
+    assert all(map(torch.equal, *ends))
+
+
+def test_two_penalties_of_a_kind_remember_apart() -> None:
+    """Each is what it is alone."""
+    fast, slow = Weighted(lecam(decay=0.5), 1e-6), Weighted(lecam(decay=0.99), 1e-6)
+    both = make(penalties={"fast": fast, "slow": slow}).step
+    alone = {"fast": make(penalties={"fast": fast}).step, "slow": make(penalties={"slow": slow}).step}
+    for _ in range(5):
+        numbers = both(points())
+        for name, step in alone.items():
+            torch.testing.assert_close(numbers[f"{name}_loss"], step(points())[f"{name}_loss"], rtol=1e-3, atol=0)
+    assert numbers["fast_loss"] != numbers["slow_loss"]
 
 
 def test_clipping_holds_after_every_update() -> None:
@@ -458,6 +504,15 @@ def test_top_k_keeps_the_best_fakes() -> None:
     torch.testing.assert_close(numbers["d_fake_g"], logits.mean())
 
 
+@pytest.mark.parametrize(("share", "n", "k"), [(0.07, 100, 7), (0.28, 25, 7), (0.55, 100, 55), (0.71, 10, 8)])
+def test_top_k_rounds_up_what_is_no_whole_number(share: float, n: int, k: int) -> None:
+    """Also where share * n is a little more than a whole number only as floats are, as 0.07 * 100."""
+    trainer, z = make(top_k=share), torch.randn(n, 4)
+    with torch.no_grad():
+        best = trainer.discriminator(trainer.generator(z)).flatten().sort(descending=True).values[:k]
+    torch.testing.assert_close(trainer.generator_step(z)["g_loss"], nn.functional.softplus(-best).mean())
+
+
 def test_top_k_is_annealed() -> None:
     trainer = make(top_k=Linear(from_=1.0, to=0.5, end=0.064))
     z = torch.randn(8, 4)
@@ -513,6 +568,22 @@ def test_the_policy_counts_its_steps_after_the_warm_up() -> None:
 def test_a_warm_up_survives_a_resume(at: int) -> None:
     straight, second = resumed(lambda: warmed(steps=5), steps=9, at=at)
     assert_same_networks(straight, second)
+
+
+def test_a_warm_up_that_is_over_is_not_gone_back_to() -> None:
+    trainer = warmed(steps=5)
+    trainer.fit(points(256), steps=3, batch=16)
+    inside = unpack(pack(trainer.state_dict()))
+    trainer.fit(points(256), steps=4, batch=16)
+    trainer.load_state_dict(inside)
+    assert trainer.steps == 3
+    trainer.fit(points(256), steps=7, batch=16)
+    before = flat(trainer.generator)
+    words = "it is of step 3, inside the warm-up of 5 steps, of which this trainer has kept nothing.*into a new trainer"
+    with pytest.raises(CheckpointError, match=words):
+        trainer.load_state_dict(inside)
+    assert (trainer.steps, torch.equal(flat(trainer.generator), before)) == (7, True)
+    trainer.fit(points(256), steps=8, batch=16)
 
 
 def test_an_encoder_that_gives_no_latents_is_refused() -> None:

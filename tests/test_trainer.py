@@ -20,7 +20,7 @@ from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteErr
 from poise.losses import LOSSES
 from poise.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from poise.optimizers import WRAPPERS
-from poise.penalties import PENALTIES, Penalty, Weighted
+from poise.penalties import PENALTIES, Penalty, Weighted, bcr
 from poise.trainer import Hook, Trainer, make_fabric, pack, unpack
 from poise.trainer.guard import Guard
 from poise.trainer.meters import Meters
@@ -120,6 +120,20 @@ def test_generator_descends_its_loss_and_nothing_else() -> None:
     torch.testing.assert_close(numbers["g_loss"], loss.detach())
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
     torch.testing.assert_close(numbers["g_grad_norm"], norm)
+
+
+def test_reals_count_when_d_sees_them_first_also_in_the_generators_step() -> None:
+    trainer, z = make(loss=LOSSES["relativistic"]), torch.randn(8, 4)
+    first, second = points(8), points(8)
+    trainer.discriminator_step(first, z)
+    trainer.generator_step(z)
+    trainer.generator_step(z, first)
+    assert trainer.nimg == 8
+    trainer.generator_step(z, second)
+    assert trainer.nimg == 16
+    unmoved = make()  # whose generator looks at no reals, so that D is shown none
+    unmoved.generator_step(z, second)
+    assert unmoved.nimg == 0
 
 
 def test_discriminator_minimizes_loss_plus_penalties() -> None:
@@ -223,6 +237,7 @@ def test_two_time_scales() -> None:
     trainer.step(points(8))
 
 
+@pytest.mark.filterwarnings("ignore:proportional control reads")  # of a critic that is no autoencoder
 @pytest.mark.parametrize("name", variants())
 def test_every_loss_penalty_and_policy_trains(name: str) -> None:
     trainer = make(**variants()[name])
@@ -370,6 +385,22 @@ def test_refusals(act: Callable[[], object], error: type[Exception], words: str)
         (lambda: make(loss=losses.hinge), r"loss is a function; give an AdversarialLoss, such as losses.hinge\(\)"),
         (lambda: make(penalties={"r1": PENALTIES["r1"]}), r"penalties\['r1'\] is a GradientPenalty; give Weighted"),
         (lambda: make(penalties={"d": Weighted(PENALTIES["r1"], 1.0)}), "a penalty cannot be named 'd'"),
+        (
+            lambda: make(penalties={"mine": Weighted(PENALTIES["r1"], 1.0, to="G")}),
+            "penalties.mine goes to 'G', on whose weights it does not depend, so that it would do nothing: let it go",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(PENALTIES["zcr_g"], 1.0, to="D")}),
+            "penalties.mine goes to 'D', on whose weights it does not depend.*: let it go to 'G'",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(bcr(fake=0), 1.0, to="G")}),
+            "penalties.mine goes to 'G', on whose weights it does not depend.*: let it go to 'D'",
+        ),
+        (
+            lambda: make(penalties={"r1": Weighted(PENALTIES["r1"], math.inf)}),
+            "penalties.r1.weight is inf; it must be at least 0 and finite",
+        ),
         (lambda: make(d_optimizer=adam([nn.Parameter(torch.zeros(1))])), r"d_optimizer is a Adam; give a function"),
         (
             lambda: make().step([points(8)]),
@@ -494,6 +525,7 @@ class Flipping(Balance):
         self.turn = state["turn"]
 
 
+@pytest.mark.filterwarnings("ignore:proportional control reads")  # of a critic that is no autoencoder
 @pytest.mark.parametrize("name", [*variants(), "own policy"])
 def test_a_resume_equals_never_having_stopped(name: str) -> None:
     def build() -> Trainer:

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from poise.errors import ConfigError, nearest
-from poise.schedules import Number, value_at
+from poise.schedules import Number, described, greatest, least, value_at
 
 __all__ = ["CONSTRAINTS", "Constrained", "Constraint", "clip", "spectral_norm"]
 
@@ -91,12 +91,12 @@ def clip(limit: Number = 0.01) -> Constraint:
         limit: the greatest magnitude c, above 0, or a schedule of it.
 
     Raises:
-        ConfigError: when the limit is not above 0.
+        ConfigError: when the limit is not above 0 at all times, or not finite.
 
     Source: Arjovsky et al. 2017, Wasserstein GAN, arXiv 1701.07875, algorithm 1.
     """
-    if isinstance(limit, int | float) and not (limit > 0 and isfinite(limit)):
-        raise ConfigError(f"limit is {limit}; it must be above 0 and finite")
+    if not (least(limit) > 0 and isfinite(greatest(limit))):
+        raise ConfigError(f"limit is {described(limit)}; it must be above 0 and finite")
     return _Clip(limit)
 
 

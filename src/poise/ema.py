@@ -16,7 +16,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from poise.schedules import Number, least, value_at
+from poise.schedules import Number, described, least, value_at
 
 __all__ = ["Ema", "decay"]
 
@@ -51,9 +51,9 @@ class Ema:
     """
 
     def __init__(self, half_life_kimg: Number = 10.0, ramp_up: float | None = 0.05) -> None:
-        if least(half_life_kimg) < 0:
-            raise ValueError(f"half_life_kimg is {half_life_kimg}; it must be at least 0")
-        if ramp_up is not None and ramp_up <= 0:
+        if not least(half_life_kimg) >= 0:
+            raise ValueError(f"half_life_kimg is {described(half_life_kimg)}; it must be at least 0")
+        if ramp_up is not None and not ramp_up > 0:
             raise ValueError(f"ramp_up is {ramp_up}; it must be above 0, or none for no ramp-up")
         self.half_life_kimg = half_life_kimg
         self.ramp_up = ramp_up

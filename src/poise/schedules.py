@@ -9,7 +9,7 @@ In a config a schedule is written with the names of its arguments, ``from_`` wit
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import cos, isfinite, pi
@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "Scheduled",
     "Step",
+    "described",
     "greatest",
     "least",
     "value_at",
@@ -68,9 +69,18 @@ def greatest(number: Number) -> float:
     return max(number.extremes) if isinstance(number, Schedule) else number
 
 
-def _require_finite(name: str, value: float) -> None:
+def described(number: Number) -> str:
+    """A number as a message shows it; of a schedule, where it goes."""
+    if isinstance(number, Schedule):
+        return f"scheduled down to {least(number)} and up to {greatest(number)}"
+    return str(number)
+
+
+def _finite(name: str, value: float) -> float:
+    """A number as a float, also where an integer was given: torch's optimizers tell the two apart."""
     if not isfinite(value):
         raise ValueError(f"{name} is {value}; a schedule needs finite numbers")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ class Constant(Schedule):
     value: float
 
     def __post_init__(self) -> None:
-        _require_finite("value", self.value)
+        object.__setattr__(self, "value", _finite("value", self.value))
 
     def __call__(self, kimg: float) -> float:
         """``value``, whatever ``kimg`` is."""
@@ -104,8 +114,8 @@ class _Ramp(Schedule):
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in (("from", self.from_), ("to", self.to), ("start", self.start), ("end", self.end)):
-            _require_finite(name, value)
+        for name in ("from_", "to", "start", "end"):
+            object.__setattr__(self, name, _finite(name.rstrip("_"), getattr(self, name)))
         if self.end <= self.start:
             raise ValueError(
                 f"end is {self.end:g} kimg, start is {self.start:g} kimg; a schedule must end after it starts"
@@ -193,16 +203,14 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         # Tuples, so that schedules are hashable and one that was given lists equals one that was given tuples.
-        object.__setattr__(self, "values", tuple(self.values))
-        object.__setattr__(self, "at", tuple(self.at))
+        for name in ("values", "at"):
+            numbers = tuple(_finite(f"a number in {name}", value) for value in getattr(self, name))
+            object.__setattr__(self, name, numbers)
         if len(self.values) != len(self.at) + 1:
             raise ValueError(
                 f"values has {len(self.values)} numbers, at has {len(self.at)}; a step schedule needs one value more "
                 "than positions: the first value holds before the first position"
             )
-        for name in ("values", "at"):
-            for value in getattr(self, name):
-                _require_finite(f"a number in {name}", value)
         for before, after in pairwise(self.at):
             if after <= before:
                 raise ValueError(f"at has {after:g} kimg after {before:g} kimg; the positions must increase")
@@ -236,17 +244,39 @@ class Scheduled:
         self.options = options
 
     def __call__(self, *given: Any) -> Any:
-        """Make it with the options of the start."""
-        return self.make(*given, **(self.options | self.at(0.0)))
+        """Make it with the options of the start.
+
+        It is also made, and dropped, with the least and the greatest values of each option that changes, so that a
+        range which it checks holds for all of training. What is given as an iterator is read once, into a list.
+
+        Raises:
+            ValueError: when it refuses a value; of one that comes later, with the option's name.
+        """
+        given = tuple(list(it) if isinstance(it, Iterator) else it for it in given)
+        start = self.options | self.at(0.0)
+        made = self.make(*given, **start)
+        for name in self.at(0.0):
+            for way, extreme in (("down", least), ("up", greatest)):
+                value = _read(self.options[name], extreme)
+                try:
+                    self.make(*given, **(start | {name: value}))
+                except ValueError as error:
+                    raise type(error)(f"{error} ({name} is scheduled {way} to {value})") from error
+        return made
 
     def at(self, kimg: float) -> dict[str, Any]:
         """The options that change, as they are at ``kimg`` thousand real images."""
-        return {name: _read(option, kimg) for name, option in self.options.items() if _changes(option)}
+        return {
+            name: _read(option, lambda number: value_at(number, kimg))
+            for name, option in self.options.items()
+            if _changes(option)
+        }
 
 
 def _changes(option: Any) -> bool:
     return isinstance(option, Schedule) or (isinstance(option, tuple | list) and any(map(_changes, option)))
 
 
-def _read(option: Any, kimg: float) -> Any:
-    return tuple(value_at(it, kimg) for it in option) if isinstance(option, tuple | list) else value_at(option, kimg)
+def _read(option: Any, value_of: Callable[[Number], float]) -> Any:
+    """An option with a value in place of each schedule."""
+    return tuple(map(value_of, option)) if isinstance(option, tuple | list) else value_of(option)

@@ -1,6 +1,7 @@
 """Policies that read signals."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -59,7 +60,8 @@ class AdaptiveCritic(Pretraining):
 
     With :math:`m` the running mean of :math:`\|\nabla_{\hat x} D(\hat x)\|_2` (:math:`\hat x` uniformly on the lines
     between reals and fakes, where a critic that measures the Wasserstein distance has norm 1): if :math:`|m - target| >
-    tolerance`, one step more than before, else one fewer, within [``min``, ``max``].
+    tolerance`, one step more than before, else one fewer, within [``min``, ``max``]. Of a step's norms the mean takes
+    the last alone, that of D's update just before G's.
 
     Args:
         min: the fewest critic steps, at least 1, with which it begins.
@@ -178,7 +180,7 @@ class ProportionalControl(Pretraining):
         k_{t+1} = \operatorname{clip}(k_t + \lambda_k (\gamma \mathcal L(x) - \mathcal L(G(z))), 0, 1)
 
     and the measure of convergence is :math:`M = \mathcal L(x) + |\gamma \mathcal L(x) - \mathcal L(G(z))|`. D and G
-    alternate.
+    alternate. Scores above 0 are no such errors, of which it warns once.
 
     Args:
         gamma: the diversity ratio, in [0, 1]: the error on fakes over the error on reals at the equilibrium.
@@ -201,6 +203,7 @@ class ProportionalControl(Pretraining):
         self.lambda_k: Final = lambda_k
         self._k = 0.0
         self._convergence: float | None = None
+        self._has_warned = False
 
     @property
     def fake_weight(self) -> float:  # type: ignore[override]
@@ -211,6 +214,14 @@ class ProportionalControl(Pretraining):
         """Update :math:`k` by the errors of the step before; D, then G."""
         if "d_real" in signals and "d_fake" in signals:
             real, fake = -signals["d_real"], -signals["d_fake"]
+            if min(real, fake) < 0 and not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    "proportional control reads minus D's mean scores as reconstruction errors, and they are "
+                    f"{real:g} on reals and {fake:g} on fakes, where errors are at least 0: take a critic that is an "
+                    "autoencoder, such as began, or another policy",
+                    stacklevel=2,
+                )
             difference = self.gamma * real - fake
             self._k = min(max(self._k + self.lambda_k * difference, 0.0), 1.0)
             self._convergence = real + abs(difference)

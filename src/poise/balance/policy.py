@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, ClassVar, Final, Literal
 
 __all__ = ["Balance", "Combine", "Phase", "Plan", "Pretraining", "Role", "count"]
@@ -64,7 +65,7 @@ class Balance(ABC):
                 f"{type(self).__name__} has the state {sorted(self.state_dict())}, but was given {sorted(state)}"
             )
         for name, value in state.items():
-            setattr(self, f"_{name}", value)
+            setattr(self, f"_{name}", deepcopy(value))
 
 
 class Pretraining(Balance):

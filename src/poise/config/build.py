@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from poise import constraints, losses, penalties
 from poise.balance import BALANCES
@@ -22,7 +22,7 @@ from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of, recom
 from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
-from poise.schedules import SCHEDULES, Scheduled, least
+from poise.schedules import SCHEDULES, Scheduled
 from poise.trainer import (
     Autoencoder,
     Choice,
@@ -36,6 +36,7 @@ from poise.trainer import (
     mix,
     resolved_device,
 )
+from poise.trainer.checks import checked_layers
 
 __all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks", "execution_for", "fabric_for", "precision_for"]
 
@@ -76,7 +77,8 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         discriminator = _discriminator(make, "discriminator", config.discriminator, shape)
         warmup = _warmup(make, config, shape)
         loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
-        _require_fit(config, loss, generator, discriminator, shape)
+        weighted = {name: _penalty(make, name, config) for name in config.penalties}
+        _require_fit(config, loss, weighted, generator, discriminator, shape)
         if config.activation_checkpointing:
             for path, network in (("generator", generator), ("discriminator", discriminator)):
                 _recompute(path, network)
@@ -86,7 +88,7 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         discriminator,
         z_dim=config.z_dim,
         loss=loss,
-        penalties={name: _penalty(make, name, config) for name in config.penalties},
+        penalties=weighted,
         constraints=[_constraint(make, name, config) for name in config.constraints],
         balance=make("balance", config.balance, BALANCES),
         g_optimizer=_optimizer(make, "g_optimizer", config.g_optimizer),
@@ -220,8 +222,7 @@ def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> Optimizer
     known = options_of(cls, without=("params",))
     make.require_known(path, settings, known)
     options = {name: _number(make, f"{path}.{name}", value) for name, value in settings.options.items()}
-    if least(options["lr"]) < 0:
-        raise ConfigError(f"{path}.lr is scheduled down to {least(options['lr'])}; it must be at least 0")
+    make.require_numbers(path, cls, options)
     if "fused" in known and not {"fused", "foreach", "differentiable"} & set(options):
         options["fused"] = True
 
@@ -241,9 +242,14 @@ def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> Optimizer
 
 @torch.no_grad()
 def _require_fit(
-    config: Config, loss: AdversarialLoss, generator: nn.Module, discriminator: nn.Module, shape: Sequence[int]
+    config: Config,
+    loss: AdversarialLoss,
+    weighted: Mapping[str, Weighted],
+    generator: nn.Module,
+    discriminator: nn.Module,
+    shape: Sequence[int],
 ) -> None:
-    """Refuse networks that do not fit the data, each other or the loss, before anything is trained."""
+    """Refuse networks that do not fit the data, each other, the loss or the penalties, before anything is trained."""
     with _untrained("generator", generator, (config.z_dim,)):
         samples = generator(torch.zeros(2, config.z_dim))
     if samples.shape != (2, *shape):
@@ -254,6 +260,7 @@ def _require_fit(
     with _untrained("discriminator", discriminator, shape):
         logits = Scene(discriminator, real=samples).real_logits
         loss.d(logits, logits)
+    _require_features(weighted, discriminator, samples)
     growing = [it for it in (generator, discriminator) if isinstance(it, Growing)]
     if len({it.schedule for it in growing}) > 1:
         raise ConfigError(
@@ -270,6 +277,19 @@ def _require_fit(
                 f"{path}.grow_kimg: the network has its full size after {grown_at:g} kimg, and the run ends at "
                 f"{config.kimg:g}; let it grow earlier, or give a longer --kimg"
             )
+
+
+def _require_features(weighted: Mapping[str, Weighted], discriminator: nn.Module, samples: Tensor) -> None:
+    """Refuse penalties on features where the discriminator shows none."""
+    looking = {name: it for name, it in weighted.items() if it.weight != 0 and hasattr(it.penalty, "layers")}
+    layers = checked_layers(looking, discriminator)
+    with _untrained("discriminator", discriminator, samples.shape[1:]):
+        features = Scene(discriminator, real=samples, layers=layers).real_view.features
+    if looking and not features:
+        raise ConfigError(
+            f"penalties.{next(iter(looking))}.layers: none is named, and the discriminator returns no features beside "
+            "its logits: give the names of some of its layers"
+        )
 
 
 def _require_groups(path: str, network: nn.Module, config: Config) -> None:

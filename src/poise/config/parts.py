@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from poise.config.imports import PREFIX, imported
+from poise.config.numbers import mistakes
 from poise.config.schema import Part
 from poise.errors import ConfigError, PoiseError, nearest
 
@@ -61,8 +62,9 @@ class Builder:
                 return make
             taken = options_of(make)
             given = {name: value for name, value in given.items() if name in taken}
-        options = {_argument(name): value for name, value in part.options.items()}
         self.require_known(path, part, options_of(make, without=tuple(given)))
+        self.require_numbers(path, make, part.options)
+        options = {_argument(name): value for name, value in part.options.items()}
         try:
             made = _call(make, given | options)
         except ValidationError as error:
@@ -106,6 +108,23 @@ class Builder:
                 raise ConfigError(
                     f"{path}: {part.class_} has no option '{option}' {nearest(option, [*known, *fields])}"
                 )
+
+    @staticmethod
+    def require_numbers(path: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Refuse what would only be read as a number: see :func:`~poise.config.numbers.mistakes`.
+
+        Args:
+            path: the part's place in the config.
+            make: what takes the options.
+            options: by name.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        parameters = inspect.signature(make, eval_str=True).parameters
+        for option, value in options.items():
+            for place, given, why in mistakes(value, parameters[_argument(option)].annotation):
+                raise ConfigError(f"{path}.{option}{place} is {given!r}: {why}")
 
 
 def _argument(option: str) -> str:

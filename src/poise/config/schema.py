@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from poise.config.numbers import NUMBER
 from poise.errors import ConfigError
 
 __all__ = [
@@ -31,6 +32,10 @@ __all__ = [
     "SamplesConfig",
     "WarmupConfig",
 ]
+
+Count = Annotated[PositiveInt, NUMBER]
+Positive = Annotated[PositiveFloat, NUMBER]
+NonNegative = Annotated[NonNegativeFloat, NUMBER]
 
 
 class _Frozen(BaseModel):
@@ -87,9 +92,15 @@ def _kind(value: Any) -> str:
 
 # A number, or a schedule of kimg such as {class: cosine, from: 1, to: 0, end: 100}.
 _Scheduled = Annotated[Part, Tag("schedule")]
-PositiveSetting = Annotated[Annotated[PositiveFloat, Tag("number")] | _Scheduled, Discriminator(_kind)]
-Setting = Annotated[Annotated[NonNegativeFloat, Tag("number")] | _Scheduled, Discriminator(_kind)]
-Share = Annotated[Annotated[float, Field(gt=0, le=1), Tag("number")] | _Scheduled, Discriminator(_kind)]
+PositiveSetting = Annotated[Annotated[Positive, Tag("number")] | _Scheduled, Discriminator(_kind)]
+Setting = Annotated[Annotated[NonNegative, Tag("number")] | _Scheduled, Discriminator(_kind)]
+Share = Annotated[Annotated[float, Field(gt=0, le=1), NUMBER, Tag("number")] | _Scheduled, Discriminator(_kind)]
+
+
+CountOrAuto = Annotated[
+    Annotated[Count, Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if value == "auto" else "number"),
+]
 
 
 class OptimizerConfig(Part):
@@ -117,7 +128,7 @@ class PenaltyConfig(Part):
 
     class_: str = Field(default="", alias="class")
     weight: Setting
-    every: PositiveInt = 1
+    every: Count = 1
     to: Literal["D", "G"] | None = None
 
 
@@ -126,14 +137,14 @@ class ConstraintConfig(Part):
 
     class_: str = Field(default="", alias="class")
     to: Literal["D", "G"] = "D"
-    every: PositiveInt = 1
+    every: Count = 1
 
 
 class WarmupConfig(_Frozen):
     """The generator begins as the decoder of an autoencoder, for so many steps."""
 
     class_: Literal["autoencoder"] = Field(default="autoencoder", alias="class")
-    steps: PositiveInt
+    steps: Count
     encoder: NetworkPart
     optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
 
@@ -142,13 +153,13 @@ class EmaConfig(_Frozen):
     """How the generator's weights are averaged."""
 
     half_life_kimg: Setting = 10.0
-    ramp_up: PositiveFloat | None = 0.05
+    ramp_up: Positive | None = 0.05
 
 
 class LogConfig(_Frozen):
     """A row of ``log.jsonl`` every so many steps."""
 
-    every_steps: PositiveInt = 100
+    every_steps: Count = 100
 
 
 class SamplesConfig(_Frozen):
@@ -157,24 +168,24 @@ class SamplesConfig(_Frozen):
     ``count`` is of images; of points in the plane a picture always shows 2,500.
     """
 
-    count: PositiveInt = 64
-    first_step: PositiveInt = 16
-    at_most_kimg: PositiveFloat | None = 200.0
+    count: Count = 64
+    first_step: Count = 16
+    at_most_kimg: Positive | None = 200.0
 
 
 class EvaluateConfig(_Frozen):
     """A row of ``metrics.jsonl`` every so many thousand images, over as many samples."""
 
     metric: Literal["swd"] = "swd"
-    every_kimg: PositiveFloat = 20.0
-    samples: PositiveInt = 2000
+    every_kimg: Positive = 20.0
+    samples: Count = 2000
 
 
 class CheckpointConfig(_Frozen):
     """A checkpoint every so many wall-clock seconds, and every so many steps where that is given."""
 
-    every_seconds: PositiveFloat = 60.0
-    every_steps: PositiveInt | None = None
+    every_seconds: Positive = 60.0
+    every_steps: Count | None = None
 
 
 class Config(_Frozen):
@@ -187,14 +198,14 @@ class Config(_Frozen):
     recipe: str | None = None
     data: str
     fingerprint: str | None = None
-    size: PositiveInt | None = None
+    size: Count | None = None
     flip: bool = False
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    steps: PositiveInt | None = None
-    kimg: PositiveFloat | None = None
-    batch: PositiveInt | Literal["auto"] = 64
-    accumulate: PositiveInt = 1
-    z_dim: PositiveInt = 64
+    seed: Annotated[int, Field(ge=0, lt=2**63), NUMBER] = 0
+    steps: Count | None = None
+    kimg: Positive | None = None
+    batch: CountOrAuto = 64
+    accumulate: Count = 1
+    z_dim: Count = 64
     generator: NetworkPart
     discriminator: NetworkPart
     loss: NamedPart = Part(class_="vanilla")

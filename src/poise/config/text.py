@@ -16,12 +16,20 @@ __all__ = ["differences", "dump", "merge", "override", "parse", "parse_file"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose ``1e-4`` is a number, as in YAML 1.2 and in Python."""
+    """YAML whose ``1e-4`` is a number and whose ``1:30`` is text, as in YAML 1.2 and in Python."""
 
 
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_INT, _FLOAT)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    _INT, re.compile(r"^[-+]?(0|[1-9][\d_]*|0b[01_]+|0[0-7_]+|0x[\da-fA-F_]+)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+.0123456789"),
 )
 
@@ -170,7 +178,7 @@ def _message(place: Sequence[str | int], kind: str, message: str, given: Any) ->
 
 
 # What a path has of how a value was read.
-_TAGS = ("number", "schedule")
+_TAGS = ("number", "schedule", "auto")
 
 
 def _model_at(names: Sequence[str]) -> type[BaseModel] | None:

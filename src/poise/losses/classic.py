@@ -1,5 +1,7 @@
 """Losses in which every logit stands for itself."""
 
+from math import isfinite
+
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
@@ -78,9 +80,15 @@ def lsgan(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
         b: D's target for reals.
         c: G's target for fakes.
 
+    Raises:
+        ValueError: when a target is not finite.
+
     Source: Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv 1611.04076, equation 2; the defaults
     are equation 9.
     """
+    for name, target in (("a", a), ("b", b), ("c", c)):
+        if not isfinite(target):
+            raise ValueError(f"{name} is {target}; a target must be finite")
     return AdversarialLoss(
         per_sample(lambda real, fake: 0.5 * (real - b).square() + 0.5 * (fake - a).square()),
         per_sample(lambda real, fake: 0.5 * (fake - c).square()),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from poise.errors import ConfigError
 from poise.penalties.penalty import Penalty
-from poise.penalties.scene import Scene
+from poise.penalties.scene import Scene, Side
 
 __all__ = ["lecam"]
 
@@ -19,15 +19,15 @@ class _LeCam:
 
     def __call__(self, scene: Scene) -> Tensor:
         a, b = scene.real_logits, scene.fake_logits
-        above_fakes = a - self._anchor(scene, "lecam.fake", b)
-        below_reals = self._anchor(scene, "lecam.real", a) - b
+        above_fakes = a - self._anchor(scene, "fake", b)
+        below_reals = self._anchor(scene, "real", a) - b
         if self.one_sided:
             above_fakes, below_reals = above_fakes.relu(), below_reals.relu()
         return _mean(above_fakes.square()) + _mean(below_reals.square())
 
-    def _anchor(self, scene: Scene, key: str, logits: Tensor) -> Tensor:
+    def _anchor(self, scene: Scene, side: Side, logits: Tensor) -> Tensor:
         """The moving average after these logits, which it starts from."""
-        mean = logits.detach().mean()
+        key, mean = f"{scene.entry}.{side}", logits.detach().mean()
         before = scene.memory.get(key)
         after = mean if before is None else torch.lerp(mean, before.to(mean), self.decay)
         scene.memory[key] = after
@@ -51,7 +51,7 @@ def lecam(decay: float = 0.99, one_sided: bool = False) -> Penalty:
     \alpha_F)^2 + \max(0, \alpha_R - D(G(z)))^2`, as in the authors' code. Several logits a sample (patches) are
     averaged.
 
-    It keeps ``lecam.real`` and ``lecam.fake`` in the scene's memory.
+    It keeps ``real`` and ``fake`` in the scene's memory, after the name of its entry: ``lecam.real``.
 
     Args:
         decay: the share :math:`\gamma` of an anchor that stays, in [0, 1); 0.99 in the authors' code.

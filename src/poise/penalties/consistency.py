@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -57,6 +58,11 @@ class _Bcr:
     real: float
     fake: float
 
+    @property
+    def acts_on(self) -> frozenset[Role]:
+        """The generator too where fakes count."""
+        return frozenset({"D", "G"} if self.fake else {"D"})
+
     def __call__(self, scene: Scene) -> Tensor:
         terms = []
         if self.real:  # A factor of 0 spares a pass.
@@ -96,9 +102,10 @@ def bcr(
         shift: the greatest shift of images in either direction as a share of that side, in [0, 0.5]; at least one
             pixel unless it is 0.
         flip: mirror half of the images left to right, too. Not for data in which left and right differ.
-        jitter: the standard deviation of the noise on samples that are no images, in units of the data; above 0.
-        real: the factor of the reals' term, at least 0.
-        fake: the factor of the fakes' term, at least 0.
+        jitter: the standard deviation of the noise on samples that are no images, in units of the data; above 0 and
+            finite.
+        real: the factor of the reals' term, at least 0 and finite.
+        fake: the factor of the fakes' term, at least 0 and finite.
 
     Raises:
         ConfigError: when an option is out of its range, or nothing would be changed or compared.
@@ -108,10 +115,11 @@ def bcr(
     """
     if not 0 <= shift <= 0.5:
         raise ConfigError(f"shift is {shift}; it is a share of the image's side, at least 0 and at most 0.5")
-    if not jitter > 0:
-        raise ConfigError(f"jitter is {jitter}; it must be above 0")
-    if not (real >= 0 and fake >= 0 and real + fake > 0):
-        raise ConfigError(f"real is {real} and fake is {fake}; they must be at least 0, and one of them above it")
+    _require_above_0("jitter", jitter)
+    if not (real >= 0 and fake >= 0 and 0 < real + fake < inf):
+        raise ConfigError(
+            f"real is {real} and fake is {fake}; they must be at least 0 and finite, and one of them above 0"
+        )
     if transform is None and not shift and not flip:
         raise ConfigError(
             "shift is 0 and flip is off, so that images stay as they are: give one of them, or a transform"
@@ -131,6 +139,7 @@ class _Zcr:
 class _ZcrG:
     std: float
     to: ClassVar[Role] = "G"
+    acts_on: ClassVar[frozenset[Role]] = frozenset({"G"})
 
     def __call__(self, scene: Scene) -> Tensor:
         return -(scene.fake - _nearby(scene, self.std)).flatten(1).square().sum(1)
@@ -149,15 +158,16 @@ def zcr(std: float = 0.05) -> Penalty:
     Several logits a sample (patches) are averaged.
 
     Args:
-        std: the standard deviation :math:`\sigma` of the noise, above 0.
+        std: the standard deviation :math:`\sigma` of the noise, above 0 and finite.
 
     Raises:
-        ConfigError: when it is not above 0.
+        ConfigError: when it is out of range.
 
     Source: Zhao et al. 2020, Improved Consistency Regularization for GANs, arXiv 2002.04724, D's part of the method
     named zCR. In StudioGAN, a reproduction, the weight is 20 and the standard deviation 0.05.
     """
-    return _Zcr(_checked_std(std))
+    _require_above_0("std", std)
+    return _Zcr(std)
 
 
 def zcr_g(std: float = 0.05) -> Penalty:
@@ -169,18 +179,18 @@ def zcr_g(std: float = 0.05) -> Penalty:
     generator; it has no lower bound where samples have no bounds.
 
     Args:
-        std: the standard deviation :math:`\sigma` of the noise, above 0.
+        std: the standard deviation :math:`\sigma` of the noise, above 0 and finite.
 
     Raises:
-        ConfigError: when it is not above 0.
+        ConfigError: when it is out of range.
 
     Source: Zhao et al. 2020, arXiv 2002.04724, G's part of the method named zCR. In StudioGAN, which takes the mean
     over entries, the weight is 0.5.
     """
-    return _ZcrG(_checked_std(std))
+    _require_above_0("std", std)
+    return _ZcrG(std)
 
 
-def _checked_std(std: float) -> float:
-    if not std > 0:
-        raise ConfigError(f"std is {std}; it must be above 0")
-    return std
+def _require_above_0(name: str, value: float) -> None:
+    if not 0 < value < inf:
+        raise ConfigError(f"{name} is {value}; it must be above 0 and finite")

@@ -8,6 +8,7 @@ A :class:`GradientPenalty` is a pair of pure functions. ``at(real, fake)`` gives
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from poise.errors import ConfigError
 from poise.penalties.derivative import input_gradients
 from poise.penalties.penalty import Penalty
-from poise.penalties.scene import Scene, Side
+from poise.penalties.scene import Role, Scene, Side
 
 __all__ = [
     "GradientPenalty",
@@ -34,8 +35,8 @@ __all__ = [
 class GradientPenalty(NamedTuple):
     """Where D's input gradient is taken, and what is done with it.
 
-    The points are constants: the penalty is a function of D's weights alone, and given to the generator it has no
-    effect.
+    The points are constants: the penalty is a function of D's weights alone, and a trainer refuses it for the
+    generator.
 
     Attributes:
         at: ``(real, fake) -> points``, all of shape ``(n, ...)``. May draw from torch's default generator.
@@ -44,6 +45,11 @@ class GradientPenalty(NamedTuple):
 
     at: Callable[[Tensor, Tensor], Tensor]
     of: Callable[[Tensor], Tensor]
+
+    @property
+    def acts_on(self) -> frozenset[Role]:
+        """The discriminator."""
+        return frozenset({"D"})
 
     @property
     def sides(self) -> frozenset[Side]:
@@ -124,11 +130,11 @@ def wgan_gp(target: float = 1.0, one_sided: bool = False) -> GradientPenalty:
     function may be flatter. Some divide by :math:`t^2`; this does not.
 
     Args:
-        target: the norm t, at least 0.
+        target: the norm t, at least 0 and finite.
         one_sided: leave norms below the target alone.
 
     Raises:
-        ConfigError: when the target is negative.
+        ConfigError: when the target is out of range.
 
     Source: Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv 1704.00028, equation 3, with lambda
     10; one-sided: the same, section 4; Petzka et al. 2018, On the regularization of Wasserstein GANs, arXiv
@@ -180,11 +186,11 @@ def dragan(target: float = 1.0, spread: float = 0.5) -> GradientPenalty:
     with s the standard deviation of all entries of the batch.
 
     Args:
-        target: the norm t, at least 0.
-        spread: how far around, the factor c, at least 0.
+        target: the norm t, at least 0 and finite.
+        spread: how far around, the factor c, at least 0 and finite.
 
     Raises:
-        ConfigError: when an option is negative.
+        ConfigError: when an option is out of range.
 
     Source: Kodali et al. 2017, On Convergence and Stability of GANs, arXiv 1705.07215; the noise is that of the
     authors' code.
@@ -209,6 +215,7 @@ def max_gp() -> GradientPenalty:
 
 @dataclass(frozen=True)
 class _Roth:
+    acts_on: ClassVar[frozenset[Role]] = frozenset({"D"})
     sides: ClassVar[frozenset[Side]] = frozenset({"real", "fake"})
 
     def __call__(self, scene: Scene) -> Tensor:
@@ -236,8 +243,8 @@ def roth() -> Penalty:
 
 
 def _require_at_least_0(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ConfigError(f"{name} is {value}; it must be at least 0")
+    if not 0 <= value < inf:
+        raise ConfigError(f"{name} is {value}; it must be at least 0 and finite")
 
 
 # A measurement.

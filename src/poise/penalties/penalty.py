@@ -9,14 +9,15 @@ from poise.errors import ShapeError
 from poise.penalties.scene import Role, Scene
 from poise.schedules import Number
 
-__all__ = ["Penalty", "Weighted", "gradient_penalty", "log_name", "player_of"]
+__all__ = ["Penalty", "Weighted", "acts_on", "gradient_penalty", "log_name", "player_of"]
 
 
 class Penalty(Protocol):
     """Any callable of a scene.
 
-    One that is meant for the generator has an attribute ``to = "G"``; one that looks at features of D has ``layers``,
-    the names of the layers that it wants to see.
+    One that is meant for the generator has an attribute ``to = "G"``; one that depends on the weights of one player
+    alone has ``acts_on``, such as ``{"D"}``; one that looks at features of D has ``layers``, the names of the layers
+    that it wants to see.
     """
 
     def __call__(self, scene: Scene, /) -> Tensor:
@@ -47,6 +48,11 @@ def player_of(penalty: Penalty) -> Role:
     """The player that minimizes a penalty where nobody says otherwise: the discriminator, or the penalty's ``to``."""
     role: Role = getattr(penalty, "to", "D")
     return role
+
+
+def acts_on(penalty: Penalty) -> frozenset[Role]:
+    """The players on whose weights a penalty depends: both, or those that its ``acts_on`` names."""
+    return frozenset(getattr(penalty, "acts_on", ("D", "G")))
 
 
 def gradient_penalty(penalty: Penalty, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

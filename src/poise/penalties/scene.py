@@ -76,13 +76,15 @@ class Scene:
             :func:`~poise.penalties.layers.layer_named`.
         autocast: gives the context of reduced precision in which passes are made, if there is one.
         kimg: thousands of real images shown so far, None where nothing may depend on it.
-        memory: tensors that penalties keep from one scene to the next, by name; they are saved with the training's
-            state.
+        memory: tensors that penalties keep from one scene to the next, by names that begin with their :attr:`entry`;
+            they are saved with the training's state.
         still_generator: whether G's weights stand still, so that no graph is made through them.
         joint: whether :attr:`views` may show D reals and fakes in one pass: D judges each sample by itself.
 
     Attributes:
         player: whose turn it is, for penalties that look at a player's own weights; D's if nobody sets it.
+        entry: the name under which the penalty whose turn it is stands in the objective, so that two of a kind keep
+            apart what they remember.
         has_shown_reals: whether D has seen the real samples.
         options: what of the scene's arguments is no part of the deal.
     """
@@ -107,6 +109,7 @@ class Scene:
         self._kimg = kimg
         self.memory = {} if memory is None else memory
         self.player: Role = "D"
+        self.entry = "penalty"
         self.has_shown_reals = False
         self.options: dict[str, Any] = {
             "layers": layers,
@@ -154,7 +157,7 @@ class Scene:
             memory=self.memory,
             **self.options,
         )
-        scene.player = self.player
+        scene.player, scene.entry = self.player, self.entry
         return scene
 
     @property

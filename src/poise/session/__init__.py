@@ -7,4 +7,14 @@ from poise.session.sampler import Sampler
 from poise.session.session import Outcome, Session
 from poise.session.walk import write_walk
 
-__all__ = ["Outcome", "Sampler", "Session", "has_picture", "run_for", "settled", "write_picture", "write_samples", "write_walk"]
+__all__ = [
+    "Outcome",
+    "Sampler",
+    "Session",
+    "has_picture",
+    "run_for",
+    "settled",
+    "write_picture",
+    "write_samples",
+    "write_walk",
+]

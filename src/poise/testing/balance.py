@@ -1,6 +1,7 @@
 """The contract of balance policies."""
 
 import json
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from random import Random
 from types import MappingProxyType
@@ -98,7 +99,8 @@ def _planned(policy: Balance, step: int, signals: Mapping[str, float]) -> _Step:
     before = policy.state_dict()
     text = json.dumps(_state(policy, step))
     what = f"plan({step}, signals) with the signals {', '.join(signals) or 'none'}"
-    with attempt(what, "one that is not known yet is missing: read signals with signals.get(name)"):
+    advice = "one that is not known yet is missing: read signals with signals.get(name)"
+    with attempt(what, advice), warnings.catch_warnings(action="ignore"):  # such as of numbers that no game has
         plan = policy.plan(step, signals)
     try:
         checked_plan(plan)

@@ -17,6 +17,7 @@ __all__ = ["check_penalty"]
 
 # No other dimension of what a scene holds is as large as the batch, so that none is taken for it.
 _N, _Z_DIM = 5, 3
+_ENTRY = "checked"
 _NAMES = {"D": "discriminator", "G": "generator"}
 
 # Factors of D's logits: some penalties look at steep critics only, or at such as judge reals better.
@@ -40,7 +41,8 @@ def check_penalty(
     - It gives one value a sample, ``(n,)``, or one number, ``()``.
     - Values and gradients are finite, also where the discriminator is constant.
     - The same seed of torch's default generator gives the same values and gradients: nothing is drawn elsewhere, and
-      nothing remembered but in the scene's ``memory``, which holds tensors without a graph.
+      nothing remembered but in the scene's ``memory``, which holds tensors without a graph, by names that begin with
+      the scene's ``entry``.
     - In some of the scenes gradients reach weights of the player that it goes to.
     - First and second derivatives with respect to these weights are those that finite differences give, in float64.
 
@@ -91,7 +93,7 @@ class _Game(nn.Module):
                 layers=self.layers,
                 memory=memory,
             )
-            scene.player = role
+            scene.player, scene.entry = role, _ENTRY
             return penalty(scene)
 
 
@@ -193,6 +195,13 @@ class _Subject:
                     "a tensor without a graph, which can be saved",
                     "one with a graph" if isinstance(value, Tensor) else shown(value),
                     "keep tensors only, and detach() them",
+                )
+            if not name.startswith(f"{_ENTRY}."):
+                raise broken(
+                    "what the penalty keeps in scene.memory",
+                    f"names that begin with scene.entry and a dot, here '{_ENTRY}.'",
+                    repr(name),
+                    "name it f'{scene.entry}.mean' or such, so that two penalties of a kind do not share it",
                 )
 
     def check_derivatives(self, game: _Game) -> None:

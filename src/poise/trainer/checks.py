@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
+from math import isfinite
 
 from torch import Tensor, nn
 
@@ -10,8 +11,8 @@ from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
 from poise.errors import ConfigError, ShapeError
 from poise.losses import AdversarialLoss, pushes_real_up
-from poise.penalties import Weighted, layer_named
-from poise.schedules import Number, Schedule, greatest, least
+from poise.penalties import Weighted, acts_on, layer_named, player_of
+from poise.schedules import Number, described, greatest, least
 
 __all__ = [
     "as_batches",
@@ -67,12 +68,18 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
             )
         if name in ("d", "g", "warmup"):
             raise ConfigError(f"a penalty cannot be named {name!r}: {name}_loss is another number in the log")
-        if not least(term.weight) >= 0:
-            raise ConfigError(f"penalties.{name}.weight is {_shown(term.weight)}; it must be at least 0")
+        if not (least(term.weight) >= 0 and isfinite(greatest(term.weight))):
+            raise ConfigError(f"penalties.{name}.weight is {described(term.weight)}; it must be at least 0 and finite")
         if term.every < 1:
             raise ConfigError(f"penalties.{name}.every is {term.every}; it must be at least 1")
         if term.to not in ("D", "G", None):
             raise ConfigError(f"penalties.{name}.to is {term.to!r}; a penalty goes to 'D' or to 'G'")
+        to, able = term.to or player_of(term.penalty), acts_on(term.penalty)
+        if to not in able:
+            raise ConfigError(
+                f"penalties.{name} goes to '{to}', on whose weights it does not depend, so that it would do nothing: "
+                f"let it go to {' or '.join(map(repr, sorted(able)))}"
+            )
     return {name: term for name, term in penalties.items() if term.weight != 0}
 
 
@@ -111,17 +118,8 @@ def checked_layers(penalties: Mapping[str, Weighted], discriminator: nn.Module) 
 def checked_top_k(top_k: Number) -> Number:
     """A share above 0 and at most 1."""
     if not 0 < least(top_k) <= greatest(top_k) <= 1:
-        raise ConfigError(f"top_k is {_shown(top_k)}; it is a share of the fakes, above 0 and at most 1")
+        raise ConfigError(f"top_k is {described(top_k)}; it is a share of the fakes, above 0 and at most 1")
     return top_k
-
-
-def _shown(number: Number) -> str:
-    """A number, or where a schedule goes."""
-    return (
-        f"scheduled down to {least(number)} and up to {greatest(number)}"
-        if isinstance(number, Schedule)
-        else str(number)
-    )
 
 
 def warn_of_balance(balance: Balance, loss: AdversarialLoss) -> None:

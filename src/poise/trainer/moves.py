@@ -98,6 +98,18 @@ class Moves:
             self._moves.pop("W", None)
             self._rounds.pop(("W",), None)
 
+    def require_warmup(self, steps: int) -> None:
+        """Refuse to go back to a warm-up that was forgotten.
+
+        Raises:
+            ValueError: when it was, and is not over after ``steps`` steps.
+        """
+        if steps < self._warmup_steps and "W" not in self._moves:
+            raise ValueError(
+                f"it is of step {steps}, inside the warm-up of {self._warmup_steps} steps, of which this trainer has "
+                "kept nothing, as it is over here; load it into a new trainer"
+            )
+
     def state_dict(self) -> dict[str, Any]:
         """The players' optimizers, and the warm-up while it lasts."""
         state: dict[str, Any] = {

@@ -143,6 +143,7 @@ class Objectives:
         scene.player = role
         for name, weight in turn.weights.items():
             penalty, _, every, _ = self._penalties[role][name]
+            scene.entry = name
             term = weight * penalty(scene).mean()
             total, terms[log_name(name)] = total + every * term, term
         return total, terms
@@ -154,7 +155,7 @@ def _of_best(values: Tensor, scores: Tensor, share: float) -> Tensor:
     Source: Sinha et al. 2020, Top-k Training of GANs, arXiv 2002.06224, equation 4.
     """
     n = len(values)
-    k = min(max(ceil(share * n), 1), n)
+    k = min(max(ceil(share * n - 1e-9), 1), n)  # 0.07 * 100 is a little more than 7
     if k == n:
         return values
     return values[torch.topk(scores.reshape(n, -1).mean(1), k).indices]

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -172,7 +173,7 @@ class Player:
             raise ValueError(
                 f"{self.role.lower()}_optimizer was a {state['class']} and is a {kind} now, which cannot take its state"
             )
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would go on changing what it was given
         match_memory_format(self.optimizer)
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)

@@ -172,6 +172,7 @@ class Trainer:
         self._batch = 0
         self._unseen = 0
         self._averaged_nimg = 0
+        self._given: Tensor | None = None
         self._real: Tensor | None = None
         self._ahead: Scene | None = None
         self._seconds = 0.0
@@ -204,7 +205,7 @@ class Trainer:
             ConfigError: when there is no batch left, or the policy's plan is none.
         """
         batches = as_batches(real)
-        self._real = self._ahead = None
+        self._given = self._real = self._ahead = None
         self._begin_step()
         for phase in self._plan(batches):
             self._take(phase, batches)
@@ -241,7 +242,7 @@ class Trainer:
             (what was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean
             logits), ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
         """
-        self._real = self._taken(real)
+        self._given, self._real = real, self._taken(real)
         return self._move("D", self._real, z)
 
     def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
@@ -250,13 +251,15 @@ class Trainer:
         Args:
             z: latents ``(n, z_dim)``.
             real: real samples, for losses and penalties whose generator looks at them; if none is given, those of the
-                last :meth:`discriminator_step`.
+                last :meth:`discriminator_step`. Others than these count in ``nimg`` when D sees them.
 
         Returns:
             ``g_loss`` (adversarial), each penalty of the generator as ``<name>_loss``, ``g_loss_total``, ``d_fake_g``
             (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
         """
-        return self._move("G", self._real if real is None else real.to(self.device), z)
+        if real is None or real is self._given:
+            return self._move("G", self._real, z)
+        return self._move("G", self._taken(real), z)
 
     def _move(self, role: Role, real: Tensor | None, z: Tensor) -> dict[str, Tensor]:
         self._begin_step()
@@ -480,6 +483,9 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resume needs to go on bit for bit: see :func:`~poise.trainer.pack`.
 
+        Its tensors are the trainer's own, as those of any ``state_dict()`` of torch, and change as it goes on: to come
+        back to this step later, keep the packed state or a deep copy.
+
         Raises:
             NonFiniteError: when the weights are not finite, so that a good checkpoint is never replaced by a bad one.
         """
@@ -505,17 +511,20 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave, into the same networks and classes of optimizers.
 
-        Settings such as learning rates stay as they are now.
+        Settings such as learning rates stay as they are now. The state may be of any step, also of one before this,
+        but for those of a warm-up that is over.
 
         Raises:
             CheckpointError: when the state does not fit them.
         """
         try:
+            self._moves.require_warmup(state["steps"])
             self.generator.load_state_dict(state["generator"])
             self.discriminator.load_state_dict(state["discriminator"])
             self.average.load_state_dict(_renamed(state["ema"], self.average))
             self._moves.load_state_dict(state, state["steps"])
             self.balance.load_state_dict(state["balance"])
+            self._memory.clear()
             self._memory.update({name: value.to(self.device) for name, value in state["memory"].items()})
             self.meters.load_state_dict(state["meters"], self.device)
             self.steps, self.nimg, self._averaged_nimg = state["steps"], state["nimg"], state["averaged_nimg"]
