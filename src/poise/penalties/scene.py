@@ -134,9 +134,13 @@ class Scene:
         return self._of(self._real, self._z, self._given_fake)
 
     def on_copies(self) -> Scene:
-        """The same deal on copies of its samples, which may be written over."""
-        real, z, fake = (None if it is None else it.detach().clone() for it in (self._real, self._z, self._given_fake))
-        return self._of(real, z, fake)
+        """The same deal on copies of its samples and memories, which may be written over; it knows no ``kimg``."""
+        scene = self._of(
+            *(None if it is None else it.detach().clone() for it in (self._real, self._z, self._given_fake))
+        )
+        scene.memory = {name: it.clone() for name, it in self.memory.items()}
+        scene._kimg = None
+        return scene
 
     def parts(self, count: int) -> list[Scene]:
         """The deal in ``count`` parts of about the same size, at most one for each sample."""
@@ -168,7 +172,7 @@ class Scene:
             ConfigError: when nothing may depend on it.
         """
         if self._kimg is None:
-            raise ConfigError("a penalty that reads kimg cannot be compiled: give it a scheduled weight instead")
+            raise ConfigError("a penalty reads kimg, of which programs would keep one value: schedule its weight")
         return self._kimg
 
     @property

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from poise.penalties import Scene
-from poise.trainer.execution import Eager, Execution, Taken
+from poise.trainer.execution import MOST_KINDS, TOO_MANY_KINDS, Eager, Execution, Taken, in_a_line
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers, Turn
 from poise.trainer.player import norm_of
@@ -54,13 +54,16 @@ class Compiled(Execution):
         if scene.options["layers"]:
             self._refuse("a penalty looks at what inner layers put out")
             return self._eager.gradients(move, scene, alone, last)
-        turn = move.turn(scene.kimg)
-        kind = (move.player.role, *turn.weights, _is_one(turn.fake_weight), turn.top_k)
+        turn = move.turn(scene)
+        kind = (move.player.role, *turn.kind)
         try:
-            program = self._programs.get(kind) or self._programs.setdefault(kind, _Program(move, scene, turn, self._backend))
-            return program(scene, turn)
+            if kind not in self._programs:
+                if len(self._programs) == MOST_KINDS:
+                    raise RuntimeError(TOO_MANY_KINDS)
+                self._programs[kind] = _Program(move, scene, turn, self._backend)
+            return self._programs[kind](scene, turn)
         except Exception as error:  # whatever it is: eager execution does the same, or says what is wrong
-            self._refuse(_in_a_line(error))
+            self._refuse(in_a_line(error))
             return self._eager.gradients(move, scene, alone, last)
 
     def _refuse(self, why: str) -> None:
@@ -94,7 +97,7 @@ class _Program:
 
     def __call__(self, scene: Scene, turn: Turn) -> Taken:
         """Put the gradients on the player's weights, and what else came of the move where it belongs."""
-        factors = torch.tensor([*turn.weights.values(), turn.fake_weight], device=scene.z.device)
+        factors = torch.tensor(turn.factors, device=scene.z.device)
         with torch.no_grad():
             loss, norm, numbers, gradients, stats, memory = self._compiled(
                 self._weights, self._stats, scene.given_real, scene.z, dict(scene.memory), factors
@@ -136,10 +139,6 @@ class _Game(nn.Module):
         self, real: Tensor | None, z: Tensor, memory: _Tensors, factors: Tensor
     ) -> tuple[Tensor, Numbers, _Tensors]:
         """The loss, its parts, and what penalties keep."""
-        *weights, fake_weight = factors.unbind()
-        turn = self._turn._replace(weights=dict(zip(self._turn.weights, weights, strict=True)))
-        if not _is_one(turn.fake_weight):
-            turn = turn._replace(fake_weight=fake_weight)
         # A penalty that reads how far training is cannot be part of a program, which would keep the number.
         scene = Scene(
             self.discriminator,
@@ -150,15 +149,5 @@ class _Game(nn.Module):
             kimg=None,
             **self._options,
         )
-        loss, numbers = self._objective(scene, turn)
+        loss, numbers = self._objective(scene, self._turn.with_factors(factors))
         return loss, numbers, dict(scene.memory)
-
-
-def _is_one(weight: float | Tensor) -> bool:
-    return isinstance(weight, float) and weight == 1
-
-
-def _in_a_line(error: Exception) -> str:
-    """The beginning of what is often a page."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:200] or type(error).__name__

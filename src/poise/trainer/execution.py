@@ -1,5 +1,6 @@
 """How a move is carried out on the machine: the seam between what is computed and how."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
@@ -12,7 +13,12 @@ from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers
 from poise.trainer.player import norm_of
 
-__all__ = ["Check", "Eager", "Execution", "InParts", "Taken"]
+__all__ = ["MOST_KINDS", "TOO_MANY_KINDS", "Check", "Eager", "Execution", "InParts", "Taken", "in_a_line"]
+
+MOST_KINDS = 8
+"""What is made for each kind of move takes time and memory, and pays where kinds come again and again."""
+
+TOO_MANY_KINDS = f"there are more than {MOST_KINDS} kinds of moves, as where top_k changes every step"
 
 
 class Taken(NamedTuple):
@@ -79,7 +85,7 @@ class Eager(Execution):
 
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """See :meth:`Execution.gradients`."""
-        loss, numbers = move.objective(scene, move.turn(scene.kimg))
+        loss, numbers = move.objective(scene, move.turn(scene))
         norm = move.player.gradients_of(loss, alone, last)
         return Taken(loss.detach(), norm, {name: value.detach() for name, value in numbers.items()})
 
@@ -125,3 +131,12 @@ class InParts(Execution):
         for weight, gradient in zip(weights, sums, strict=True):
             weight.grad = gradient if weight.grad is not None else None
         return Taken(loss, norm_of(sums), numbers)
+
+
+def in_a_line(error: Exception) -> str:
+    """What was raised while tracing, or the beginning of what is often a page."""
+    raised = re.search(r"raised exception (.*)", str(error))
+    if raised:
+        return raised[1]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:200] or type(error).__name__

@@ -3,21 +3,23 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from poise.penalties import Scene
-from poise.trainer.execution import Check, Eager, Execution, Taken
+from poise.trainer.execution import MOST_KINDS, TOO_MANY_KINDS, Check, Eager, Execution, Taken, in_a_line
 from poise.trainer.moves import Move
-from poise.trainer.objectives import Numbers
+from poise.trainer.objectives import Numbers, Turn
 
 __all__ = ["CudaRecorder", "Graphs", "Recorder"]
 
 _WARM_UPS = 3
-_MOST_KINDS = 8
+
+_Play = Callable[[Sequence[Move], Scene], Numbers]
 
 
 class Recorder(Protocol):
@@ -58,22 +60,88 @@ class CudaRecorder:
         return replay
 
 
-class _Recording(NamedTuple):
-    """A phase on memory of its own.
+class _Factors:
+    """The factors of an objective on the device, written only when they change."""
 
-    Attributes:
-        real: where the real samples go, if there are any.
-        z: where the latents go.
-        names: the log names of the numbers.
-        shows_reals: whether D sees the real samples.
-        replay: carries the phase out and gives the numbers.
+    def __init__(self, turn: Turn, device: torch.device) -> None:
+        self._values = turn.factors
+        self._tensor = torch.tensor(self._values, device=device)
+        self._turn = turn.with_factors(self._tensor)
+
+    def in_scene(self, scene: Scene) -> Turn:
+        """What :attr:`Move.turn` is: they are the same in every scene."""
+        return self._turn
+
+    def set(self, turn: Turn) -> None:
+        """Take the factors of now."""
+        if turn.factors != self._values:
+            self._values = turn.factors
+            self._tensor.copy_(torch.tensor(self._values))
+
+
+class _Recording:
+    """A phase on memory of its own, done again there with the samples, factors and memories of now.
+
+    Args:
+        recorder: records.
+        play: carries moves out.
+        moves: the phase.
+        turns: how the moves' objectives weigh.
+        scene: a deal of its shapes.
     """
 
-    real: Tensor | None
-    z: Tensor
-    names: tuple[str, ...]
-    shows_reals: bool
-    replay: Callable[[], Tensor]
+    def __init__(
+        self, recorder: Recorder, play: _Play, moves: Sequence[Move], turns: Sequence[Turn], scene: Scene
+    ) -> None:
+        self._play = play
+        self._factors = [_Factors(turn, scene.z.device) for turn in turns]
+        self._scene = scene.on_copies()
+        self._players = [move.player for move in moves]
+        self._moves = [
+            Move(
+                move.player,
+                its.in_scene,
+                move.objective,
+                move.player.advance if move.player.is_recordable else lambda: None,
+            )
+            for move, its in zip(moves, self._factors, strict=True)
+        ]
+        # What the work leaves behind where only its operations are recorded, not its Python.
+        self._names: list[str] = []
+        self._gradients: list[tuple[nn.Parameter, Tensor | None]] = []
+        self._shows_reals = False
+        self._replay = recorder.record(self._work)
+
+    def _work(self) -> Tensor:
+        scene, memory = self._scene.again(), dict(self._scene.memory)
+        packed = _packed(self._play(self._moves, scene), self._names)
+        for name, place in memory.items():
+            place.copy_(scene.memory[name])
+            scene.memory[name] = place
+        self._gradients = [(weight, weight.grad) for player in self._players for weight in player.weights]
+        self._shows_reals = scene.has_shown_reals
+        return packed
+
+    def replay(self, turns: Sequence[Turn], scene: Scene) -> Numbers:
+        """Do it for another deal."""
+        self._scene.z.copy_(scene.z)
+        if self._scene.given_real is not None:
+            self._scene.real.copy_(scene.real)
+        for factors, turn in zip(self._factors, turns, strict=True):
+            factors.set(turn)
+        for name, place in self._scene.memory.items():
+            if scene.memory[name] is not place:
+                scene.memory[name] = place.copy_(scene.memory[name])
+        packed = self._replay().clone()  # the next replay writes over it
+        for weight, gradient in self._gradients:
+            weight.grad = gradient
+        for player in self._players:
+            if player.is_recordable:
+                player.settle()
+            else:
+                player.update()
+        scene.has_shown_reals = self._shows_reals
+        return dict(zip(self._names, packed.unbind(), strict=True))
 
 
 class Graphs(Execution):
@@ -82,8 +150,8 @@ class Graphs(Execution):
     The first few phases of a kind are done eagerly, for libraries that set themselves up; then it is recorded. Numbers
     are those of eager execution. What cannot be recorded is executed eagerly: phases whose gradients are gathered or
     taken more than once, that begin before the policy has decided, or that warm the generator up; and all of a training
-    whose networks or settings, but for learning rates, change with progress, or whose penalties or optimizers cannot be
-    recorded, which a warning says once.
+    whose networks change with progress, or in which something cannot be recorded, which a warning says once. Updates
+    of optimizers of which more than the learning rate is scheduled follow a recorded phase.
 
     Args:
         recorder: records.
@@ -113,69 +181,41 @@ class Graphs(Execution):
 
     def play(self, moves: Sequence[Move], scene: Scene, check: Check, alone: bool = True) -> Numbers:
         """See :meth:`Execution.play`."""
+        play = partial(super().play, check=check, alone=alone)
         plain = all(move.player.is_plain and move.act == move.player.update for move in moves)
         if self._is_refused or scene.is_seen or not plain or moves[0].player.role == "W":
-            return super().play(moves, scene, check, alone)
-        kind = _kind(moves, scene)
-        if kind not in self._recordings:
-            if self._warm_ups[kind] < _WARM_UPS:
-                self._warm_ups[kind] += 1
-                return self._warm_up(moves, scene, check, alone)
-            refusal = self._refusal_now(scene)
-            if refusal:
-                self._refuse(refusal)
-                return super().play(moves, scene, check, alone)
-            self._recordings[kind] = self._record(moves, scene, check, alone)
-        return self._replay(self._recordings[kind], moves, scene)
+            return play(moves, scene)
+        turns = [move.turn(scene) for move in moves]
+        kind = _kind(moves, turns, scene)
+        if kind not in self._warm_ups and len(self._warm_ups) == MOST_KINDS:
+            self._refuse(TOO_MANY_KINDS)
+            return play(moves, scene)
+        if self._warm_ups[kind] < _WARM_UPS:
+            self._warm_ups[kind] += 1
+            return self._warm_up(play, moves, scene)
+        try:
+            if kind not in self._recordings:
+                self._recordings[kind] = _Recording(self._recorder, play, moves, turns, scene)
+        except Exception as error:  # whatever it is: eager execution does the same, or says what is wrong
+            self._refuse(in_a_line(error))
+            return play(moves, scene)
+        return self._recordings[kind].replay(turns, scene)
 
-    def _warm_up(self, moves: Sequence[Move], scene: Scene, check: Check, alone: bool) -> Numbers:
+    def _warm_up(self, play: _Play, moves: Sequence[Move], scene: Scene) -> Numbers:
         names: list[str] = []
-
-        def work() -> Tensor:
-            return _packed(super(Graphs, self).play(moves, scene, check, alone), names)
-
-        packed = self._recorder.warm_up(work)
+        packed = self._recorder.warm_up(lambda: _packed(play(moves, scene), names))
         return dict(zip(names, packed.unbind(), strict=True))
-
-    def _record(self, moves: Sequence[Move], scene: Scene, check: Check, alone: bool) -> _Recording:
-        still = scene.on_copies()
-        names: list[str] = []
-        recorded = [move._replace(act=move.player.advance) for move in moves]
-
-        def work() -> Tensor:
-            return _packed(super(Graphs, self).play(recorded, still.again(), check, alone), names)
-
-        replay = self._recorder.record(work)
-        shows_reals = "d_real" in names or moves[0].player.role == "D"
-        return _Recording(still.given_real, still.z, tuple(names), shows_reals, replay)
-
-    def _replay(self, recording: _Recording, moves: Sequence[Move], scene: Scene) -> Numbers:
-        recording.z.copy_(scene.z)
-        if recording.real is not None:
-            recording.real.copy_(scene.real)
-        packed = recording.replay().clone()  # the next replay writes over it
-        for move in moves:
-            move.player.settle()
-        scene.has_shown_reals = recording.shows_reals
-        return dict(zip(recording.names, packed.unbind(), strict=True))
-
-    def _refusal_now(self, scene: Scene) -> str:
-        """Why one more kind cannot be recorded, if so."""
-        if len(self._recordings) == _MOST_KINDS:
-            return f"there are more than {_MOST_KINDS} kinds of phases, as where a weight changes every step"
-        return "a penalty remembers something from step to step" if scene.memory else ""
 
     def _refuse(self, why: str) -> None:
         self._is_refused = True
         warnings.warn(f"going on without CUDA graphs: {why}", stacklevel=3)
 
 
-def _kind(moves: Sequence[Move], scene: Scene) -> tuple[Any, ...]:
-    """What a recording keeps: who moves, every number of Python's that has a part in it, and shapes."""
-    turns = [move.turn(scene.kimg) for move in moves]
+def _kind(moves: Sequence[Move], turns: Sequence[Turn], scene: Scene) -> tuple[Any, ...]:
+    """What a recording keeps: who moves, of which operations the objectives are made, and shapes."""
     return (
         *(move.player.role for move in moves),
-        *((tuple(turn.weights.items()), turn.fake_weight, turn.top_k) for turn in turns),
+        *(turn.kind for turn in turns),
         None if scene.given_real is None else scene.given_real.shape,
         scene.z.shape,
     )

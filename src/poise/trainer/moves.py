@@ -8,6 +8,7 @@ import torch
 from torch.optim import Optimizer
 
 from poise.balance import Role
+from poise.penalties import Scene
 from poise.trainer.objectives import Objective, Objectives, Turn
 from poise.trainer.player import Player
 from poise.trainer.warmup import WarmUp
@@ -26,13 +27,13 @@ class Move(NamedTuple):
 
     Attributes:
         player: whose gradients.
-        turn: how the parts of the objective weigh, after so many thousand real images.
+        turn: how the parts of the objective weigh in a scene.
         objective: of what.
         act: what becomes of them.
     """
 
     player: Player
-    turn: Callable[[float], Turn]
+    turn: Callable[[Scene], Turn]
     objective: Objective
     act: Callable[[], None]
 
@@ -55,7 +56,7 @@ class Moves:
         self._warmup_steps = 0 if warmup is None else warmup.steps
         self._rounds: dict[Phase, list[list[Move]]] = {}
         d_turn, g_turn = (
-            lambda kimg, role=role, player=player: objectives.turn(role, player.updates, kimg)
+            lambda scene, role=role, player=player: objectives.turn(role, player.updates, scene.kimg)
             for role, player in players.items()
         )
         self._moves = {
@@ -66,7 +67,7 @@ class Moves:
         if warmup is not None:
             player = Player("W", warmup.begin(g.module).to(device).train(), warmup.optimizer)
             self._moves["W"] = Move(
-                player, lambda kimg: Turn(), lambda scene, turn: warmup.objective(scene, player.updates), player.update
+                player, lambda scene: Turn(), lambda scene, turn: warmup.objective(scene, player.updates), player.update
             )
 
     def __getitem__(self, role: str) -> Move:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import ceil
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,6 +31,27 @@ class Turn(NamedTuple):
     weights: Mapping[str, float | Tensor] = MappingProxyType({})
     fake_weight: float | Tensor = 1.0
     top_k: float = 1.0
+
+    @property
+    def weighs_fakes(self) -> bool:
+        """Whether fakes have a factor; most policies leave logits as they are."""
+        return isinstance(self.fake_weight, Tensor) or self.fake_weight != 1
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What decides of which operations the objective is made; all else are factors."""
+        return (*self.weights, self.weighs_fakes, self.top_k)
+
+    @property
+    def factors(self) -> list[float]:
+        """The factors as numbers."""
+        return [float(factor) for factor in (*self.weights.values(), self.fake_weight)]
+
+    def with_factors(self, factors: Tensor) -> "Turn":
+        """The same with the factors of a tensor, which a recorded or compiled objective reads anew each time."""
+        *weights, fake_weight = factors.unbind()
+        turn = self._replace(weights=dict(zip(self.weights, weights, strict=True)))
+        return turn._replace(fake_weight=fake_weight) if self.weighs_fakes else turn
 
 
 Objective = Callable[[Scene, Turn], tuple[Tensor, Numbers]]
@@ -127,9 +148,7 @@ class Objectives:
         }
 
     def _d_loss(self, real_logits: Tensor, fake_logits: Tensor, turn: Turn) -> Tensor:
-        weight = turn.fake_weight
-        is_one = isinstance(weight, float) and weight == 1  # most policies leave logits as they are
-        return self._loss.d(real_logits, fake_logits if is_one else weight * fake_logits)
+        return self._loss.d(real_logits, turn.fake_weight * fake_logits if turn.weighs_fakes else fake_logits)
 
     def _g_loss(self, real_logits: Tensor, fake_logits: Tensor, turn: Turn) -> Tensor:
         return _of_best(self._loss.g(real_logits, fake_logits), self._loss.scores(fake_logits), turn.top_k)

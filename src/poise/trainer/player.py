@@ -91,6 +91,11 @@ class Player:
         """Whether an update takes one gradient of one deal."""
         return self.evaluations == 1 and self._combine is None
 
+    @property
+    def is_recordable(self) -> bool:
+        """Whether an update is the same operations each time: a learning rate may be on the device, no other number."""
+        return self._schedule is None or self._schedule.at(self._kimg).keys() <= {"lr"}
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """For a while, let no weight require gradients: none is computed where the opponent moves."""
