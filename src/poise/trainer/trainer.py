@@ -497,7 +497,7 @@ class Trainer:
             "ema": _renamed(self.average.state_dict(), self.generator),
             **self._moves.state_dict(),
             "balance": self.balance.state_dict(),
-            "memory": dict(self._memory),
+            "memory": {name: value.clone() for name, value in self._memory.items()},
             "meters": self.meters.state_dict(),
             "steps": self.steps,
             "nimg": self.nimg,
