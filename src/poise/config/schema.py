@@ -99,7 +99,11 @@ Share = Annotated[Annotated[float, Field(gt=0, le=1), NUMBER, Tag("number")] | _
 
 CountOrAuto = Annotated[
     Annotated[Count, Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
-    Discriminator(lambda value: "auto" if value == "auto" else "number"),
+    Discriminator(
+        lambda value: "auto" if value == "auto" else None if isinstance(value, str) else "number",
+        custom_error_type="count",
+        custom_error_message="input should be a number or auto",
+    ),
 ]
 
 

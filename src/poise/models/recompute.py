@@ -1,30 +1,32 @@
 """Activation checkpointing: less memory for a second forward pass."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from math import isqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
 
 from poise.errors import ConfigError
 
 __all__ = ["recompute_"]
 
+_Buffers = dict[str, Tensor | None]
+
 
 def recompute_(network: nn.Module) -> None:
     r"""Let a sequence of layers keep only the inputs of some segments for its gradients; in place.
 
     Of n layers there are about :math:`\sqrt n` segments. What their layers put out is computed again when gradients
-    are taken, one segment after the other, from the same random numbers; running statistics move once.
+    are taken, one segment after the other, from the same random numbers and buffers, so that running statistics
+    and spectral norms move once.
 
     Args:
         network: a ``nn.Sequential``.
 
     Raises:
-        ConfigError: when it is none, or has a spectral norm, which a second pass would move on.
+        ConfigError: when it is none.
 
     Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, arXiv 1604.06174, section 4.
     """
@@ -32,10 +34,6 @@ def recompute_(network: nn.Module) -> None:
         raise ConfigError(
             f"activation_checkpointing is for networks that are a sequence of layers, such as dcgan and resnet; this "
             f"one is a {type(network).__name__}: leave it out"
-        )
-    if any(is_parametrized(module) for module in network.modules()):
-        raise ConfigError(
-            "activation_checkpointing cannot be used with a spectral norm, which goes on with every pass: leave one out"
         )
     network.__class__ = _Recomputed
 
@@ -63,21 +61,43 @@ def _run(layers: list[nn.Module], x: Tensor) -> Tensor:
 
 def _contexts(layers: list[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Where a segment is first computed, and where it is computed again."""
-    return nullcontext(), _StillStatistics(layers)
+    modules = [module for layer in layers for module in layer.modules()]
+    remembered = _Remembered(modules)
+    return remembered, _AsRemembered(remembered)
 
 
-class _StillStatistics(AbstractContextManager[None]):
-    """Where layers move copies of their running statistics; it can be entered again, as gradients of gradients do."""
+class _Remembered(AbstractContextManager[None]):
+    """Remembers the buffers, such as running statistics, with which layers begin a pass."""
 
-    def __init__(self, layers: list[nn.Module]) -> None:
-        self._modules = [module for layer in layers for module in layer.modules()]
-        self._kept: list[dict[str, Tensor | None]] = []
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.modules = modules
+        self._buffers: list[_Buffers] = []
 
     def __enter__(self) -> None:
-        self._kept = [dict(module._buffers) for module in self._modules]
-        for module, buffers in zip(self._modules, self._kept, strict=True):
-            module._buffers.update({name: it if it is None else it.clone() for name, it in buffers.items()})
+        self._buffers = self.copies()
 
     def __exit__(self, *error: object) -> None:
-        for module, buffers in zip(self._modules, self._kept, strict=True):
+        """Layers keep what the pass made of them."""
+
+    def copies(self) -> list[_Buffers]:
+        """Copies of the buffers: as they were remembered, else as they are."""
+        buffers = self._buffers or [module._buffers for module in self.modules]
+        return [{name: it if it is None else it.clone() for name, it in its.items()} for its in buffers]
+
+
+class _AsRemembered(AbstractContextManager[None]):
+    """Where layers have the buffers again with which they began; second derivatives enter it more than once."""
+
+    def __init__(self, remembered: _Remembered) -> None:
+        self._remembered = remembered
+        self._kept: list[_Buffers] = []
+
+    def __enter__(self) -> None:
+        modules = self._remembered.modules
+        self._kept = [dict(module._buffers) for module in modules]
+        for module, buffers in zip(modules, self._remembered.copies(), strict=True):
+            module._buffers.update(buffers)
+
+    def __exit__(self, *error: object) -> None:
+        for module, buffers in zip(self._remembered.modules, self._kept, strict=True):
             module._buffers.update(buffers)

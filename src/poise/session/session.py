@@ -196,14 +196,8 @@ class Session:
             rows.keep_only(lambda row: row.get("step", 0) <= step)
         self.run.write_config(self._config_text())
         self.run.write_networks(self._networks())
-        self.run.write_machine(
-            self.trainer.machine()
-            | {
-                "precision": str(self._precision),
-                "execution": str(self._execution),
-                "data": self._feed.place,
-            }
-        )
+        machine, before = self._machine(), self.run.machine()
+        self.run.write_machine(machine)
         for checkpoint, reason in damaged:
             self.run.checkpoints.set_aside(checkpoint)
             self._event("checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead")
@@ -214,6 +208,22 @@ class Session:
         if step:
             self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
             self._say(f"Going on from step {step:,}")
+        moved = [
+            f"{name} is {value}, was {before[name]}"
+            for name, value in machine.items()
+            if value != before.get(name, value)
+        ]
+        if step and moved:
+            self._event("machine_changed", "info", {"changes": moved}, "went on here")
+            self._say(f"On another machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
+
+    def _machine(self) -> dict[str, str]:
+        """On what this trains, and how."""
+        return self.trainer.machine() | {
+            "precision": str(self._precision),
+            "execution": str(self._execution),
+            "data": self._feed.place,
+        }
 
     def _config_text(self) -> str:
         from poise import __version__
