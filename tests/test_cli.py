@@ -384,7 +384,7 @@ def test_sample_alone_makes_a_picture_to_look_at(poise: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.png"])
 def test_walk(poise: Any, tmp_path: Path, name: str) -> None:
-    poise("train", "digits", *TINY, "--run", "r", "--set", "g_optimizer.lr=0.02")
+    poise("train", "digits", *TINY, "--run", "r", "--set", "g_optimizer.lr=0.02", "--set", "precision=32-true")
     said = poise("sample", "r", "-n", "3", "--walk", name).stdout
     assert said == f"r, best checkpoint (step 4), seed 0: a walk past 3 samples in {name}\n"
     with Image.open(tmp_path / name) as animation:
@@ -781,7 +781,7 @@ def test_parts_lists_everything_that_can_be_named(poise: Any) -> None:
 def test_parts_of_one_kind_as_json(poise: Any) -> None:
     shown = json.loads(poise("parts", "balances", "--json").stdout)
     assert [it["name"] for it in shown["balances"]] == list(BALANCES)
-    assert shown["balances"][5]["options"] == {"lambda": "10.0", "pretrain_d": "0"}
+    assert shown["balances"][5]["options"] == {"lambda": "1.0", "pretrain_d": "0"}
     assert "(did you mean 'losses'?)" in poise("parts", "loses", code=2).stderr
 
 

@@ -400,7 +400,7 @@ def test_the_guard_takes_no_wrapper_for_one_that_can_skip() -> None:
     guard = Guard(torch.device("cpu"), deferred=True)
     guard.adopt([Optimistic(Adam([weight(1.0)], fused=True))])
     with pytest.raises(NonFiniteError):
-        guard.check("D", 0, torch.tensor(math.nan), torch.tensor(1.0))
+        guard.check("D", torch.tensor(math.nan), torch.tensor(1.0))
 
 
 # The state.

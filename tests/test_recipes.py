@@ -35,7 +35,8 @@ def config(name: str, kind: str = "digits", *assignments: str) -> Config:
 
 
 def trainer(name: str, kind: str = "digits", *assignments: str) -> Trainer:
-    return build(config(name, kind, *assignments), load(kind).shape, make_fabric("cpu"))
+    """Executed eagerly, as a long training on vectors would not be: compiling takes longer than a test."""
+    return build(config(name, kind, "execution=eager", *assignments), load(kind).shape, make_fabric("cpu"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -196,3 +196,37 @@ def test_events_are_json_of_what_happened(data: Data, tmp_path: Path) -> None:
     events = [json.loads(line) for line in run.events.path.read_text().splitlines()]
     assert [(it["step"], it["kind"]) for it in events] == [(6, "finished"), (6, "resumed"), (8, "finished")]
     assert all(set(it) == {"step", "kind", "severity", "evidence", "action", "time"} for it in events)
+
+
+# On what a run is trained.
+
+
+def test_a_run_says_on_what_it_was_trained(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    machine = run.machine()
+    assert machine["device"] == f"cpu, {torch.get_num_threads()} threads"
+    assert machine["precision"] == "32-true (auto: bfloat16 is too coarse for vectors)"
+    assert machine["execution"] == "eager (auto: compiling pays from 30,000 steps on)"
+    assert machine["data"] == "read from its memory map"
+
+
+def test_going_on_elsewhere_is_said(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    said: list[str] = []
+    train(data, run, steps=8, say=said.append)
+    assert said == ["Going on from step 6"]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
+    train(data, run, steps=10, say=said.append)
+    assert said[-1].startswith("Not on the same machine (device is cpu, 96 threads, was cpu, ")
+    assert said[-1].endswith("): from here on, numbers may be rounded differently")
+    assert [event["kind"] for event in read_rows(run.path / "events.jsonl")].count("machine_changed") == 1
+
+
+def test_deterministic_is_a_setting(data: Data, tmp_path: Path) -> None:
+    try:
+        train(data, Run(tmp_path / "r"), "deterministic=true")
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poise.config import Config, build_generator, fabric_for, parse, parse_file
+from poise.config import Config, build_generator, parse, parse_file
 from poise.data import Scaling
 from poise.errors import CheckpointError, RunError
 from poise.runs import Checkpoint, Run
-from poise.trainer import latents, unpack
+from poise.trainer import latents, make_fabric, unpack
 
 __all__ = ["Sampler"]
 
@@ -41,7 +41,7 @@ class Sampler:
         self.checkpoint, state = self._load()
         try:
             self.scaling = Scaling.from_json(state["about"]["data"])
-            self._fabric = fabric_for(self.config, self.scaling.shape, device)
+            self._fabric = make_fabric(device)  # in float32: the same samples on every machine
             self._generator = build_generator(self.config, self.scaling.shape, trust)
             self._generator.load_state_dict(state["trainer"]["ema"])
         except (KeyError, RuntimeError) as error:
@@ -87,6 +87,5 @@ class Sampler:
     @torch.no_grad()
     def restore(self, z: Tensor, batch: int = 256) -> np.ndarray:
         """Samples of the given latents ``(n, z_dim)``."""
-        with self._fabric.autocast():
-            samples = [self._generator(chunk.to(self._fabric.device)).float().cpu() for chunk in torch.split(z, batch)]
+        samples = [self._generator(chunk.to(self._fabric.device)).cpu() for chunk in torch.split(z, batch)]
         return self.scaling.restore(torch.cat(samples))

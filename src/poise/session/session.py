@@ -208,14 +208,10 @@ class Session:
         if step:
             self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
             self._say(f"Going on from step {step:,}")
-        moved = [
-            f"{name} is {value}, was {before[name]}"
-            for name, value in machine.items()
-            if value != before.get(name, value)
-        ]
+        moved = _moved(before, machine)
         if step and moved:
             self._event("machine_changed", "info", {"changes": moved}, "went on here")
-            self._say(f"On another machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
+            self._say(f"Not on the same machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
 
     def _machine(self) -> dict[str, str]:
         """On what this trains, and how."""
@@ -398,3 +394,11 @@ def _signals() -> tuple[signal.Signals, ...]:
     """Signals can be listened to in the main thread only."""
     in_main = threading.current_thread() is threading.main_thread()
     return (signal.SIGINT, signal.SIGTERM) if in_main else ()
+
+
+def _moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What rounds numbers differently, whatever the reasons for it are."""
+    old, new = (
+        {name: text.partition(" (")[0] for name, text in facts.items() if name != "data"} for facts in (before, now)
+    )
+    return [f"{name} is {text}, was {old[name]}" for name, text in new.items() if old.get(name, text) != text]

@@ -456,7 +456,9 @@ class Trainer:
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
-        """Samples of the averaged generator, ``(n, ...)`` in float32 on the CPU; the same for the same seed.
+        """Samples of the averaged generator, ``(n, ...)`` on the CPU; the same for the same seed.
+
+        They are made in float32, whatever the precision of training.
 
         Args:
             n: how many.
@@ -466,12 +468,7 @@ class Trainer:
         chunks = torch.split(latents(n, self._require_z_dim(), seed), batch)
         self._guard.raise_if_failed()
         with self._randomness.stretch(_SAMPLE, seed):
-            return torch.cat([self._average_samples(chunk) for chunk in chunks])
-
-    def _average_samples(self, z: Tensor) -> Tensor:
-        with self.fabric.autocast():
-            samples: Tensor = self.average(z.to(self.device))
-        return samples.float().cpu()
+            return torch.cat([self.average(chunk.to(self.device)).cpu() for chunk in chunks])
 
     def _require_z_dim(self) -> int:
         if self.z_dim is None:
@@ -497,7 +494,7 @@ class Trainer:
             "ema": _renamed(self.average.state_dict(), self.generator),
             **self._moves.state_dict(),
             "balance": self.balance.state_dict(),
-            "memory": {name: value.clone() for name, value in self._memory.items()},
+            "memory": dict(self._memory),
             "meters": self.meters.state_dict(),
             "steps": self.steps,
             "nimg": self.nimg,
@@ -525,7 +522,7 @@ class Trainer:
             self._moves.load_state_dict(state, state["steps"])
             self.balance.load_state_dict(state["balance"])
             self._memory.clear()
-            self._memory.update({name: value.to(self.device) for name, value in state["memory"].items()})
+            self._memory.update({name: value.to(self.device, copy=True) for name, value in state["memory"].items()})
             self.meters.load_state_dict(state["meters"], self.device)
             self.steps, self.nimg, self._averaged_nimg = state["steps"], state["nimg"], state["averaged_nimg"]
             self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"]
