@@ -16,6 +16,9 @@ def sample(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
     n: int = typer.Option(64, "-n", "--count", min=1, help="How many samples."),
     seed: int = typer.Option(0, min=0, help="Of the latents: the same seed gives the same samples."),
+    class_: str | None = typer.Option(
+        None, "--class", help="Of this class alone, by name or number; of all in turn if left out.", show_default=False
+    ),
     grid: Path | None = typer.Option(None, help="Write one picture of all samples here, a .png.", show_default=False),
     out: Path | None = typer.Option(
         None,
@@ -42,9 +45,12 @@ def sample(
 
     target = find(run)
     with preparing(quiet=as_json):
+        import torch
+
         from poise.session import Sampler, has_picture, write_picture, write_samples, write_walk
 
         sampler = Sampler(target, device, trust)
+        label = None if class_ is None else sampler.label(class_)
     if grid is None and out is None and walk is None:
         if has_picture(sampler.scaling):
             grid = target.path / "generated.png"
@@ -55,9 +61,10 @@ def sample(
     if walk is not None:
         stops = min(max(n, 2), 8)
         with _writing(walk):
-            files.append(write_walk(sampler, walk, stops=stops, seed=seed))
+            files.append(write_walk(sampler, walk, stops=stops, seed=seed, label=label or 0))
         said.append(f"a walk past {_count(stops)} in {walk}")
-    samples = sampler.sample(n, seed) if grid is not None or out is not None else None
+    labels = None if label is None else torch.full((n,), label)
+    samples = sampler.sample(n, seed, labels=labels) if grid is not None or out is not None else None
     if grid is not None and samples is not None:
         with _writing(grid):
             files.append(write_picture(sampler, samples, grid, seed=seed))
@@ -75,12 +82,15 @@ def sample(
             "checkpoint_step": sampler.checkpoint.step,
             "count": 0 if samples is None else n,
             "seed": seed,
+            "class": class_,
             "files": [str(path) for path in files],
         }
         typer.echo(json.dumps(facts, indent=2))
         return
     kept = "best" if sampler.checkpoint.best else "last"
-    typer.echo(f"{target.name}, {kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}: {'; '.join(said)}")
+    of = f"{kept} checkpoint (step {sampler.checkpoint.step:,}), seed {seed}"
+    of += "" if class_ is None else f", class {class_}"
+    typer.echo(f"{target.name}, {of}: {'; '.join(said)}")
 
 
 def _count(n: int) -> str:

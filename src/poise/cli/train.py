@@ -47,6 +47,9 @@ def train(
         None, "--deterministic", help="Let every operation give the same bits each time.", show_default=False
     ),
     flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
+    conditional: bool | None = typer.Option(
+        None, "--conditional", help="Let the networks know the data's classes.", show_default=False
+    ),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
     max_seconds: float | None = typer.Option(None, help="End cleanly after so many seconds.", show_default=False),
     allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
@@ -72,7 +75,7 @@ def train(
     side = chosen_size(size, recipe, assignments)
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
     given = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
-    given |= {"flip": flip, "deterministic": deterministic}
+    given |= {"flip": flip, "deterministic": deterministic, "conditional": conditional}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
         build(

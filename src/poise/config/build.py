@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from poise import constraints, losses, penalties
+from poise.augment import AUGMENTS, Adaptive, Augmented
 from poise.balance import BALANCES
 from poise.config.parts import Builder, options_of
 from poise.config.schema import Config, OptimizerConfig, Part
@@ -74,7 +75,7 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(config.seed, _INITIAL_WEIGHTS))
         generator = _generator(make, config, shape)
-        discriminator = _discriminator(make, "discriminator", config.discriminator, shape)
+        discriminator = _discriminator(make, "discriminator", config.discriminator, shape, _classes(config))
         warmup = _warmup(make, config, shape)
         loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
         weighted = {name: _penalty(make, name, config) for name in config.penalties}
@@ -93,6 +94,8 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         balance=make("balance", config.balance, BALANCES),
         g_optimizer=_optimizer(make, "g_optimizer", config.g_optimizer),
         d_optimizer=_optimizer(make, "d_optimizer", config.d_optimizer),
+        classes=len(config.classes),
+        augment=_augment(make, config, shape),
         ema=_ema(make, config),
         top_k=_number(make, "top_k", config.top_k),
         warmup=warmup,
@@ -140,12 +143,19 @@ def build_hooks(config: Config, trust: Sequence[str] = ()) -> list[Hook]:
 
 def _generator(make: Builder, config: Config, shape: Sequence[int]) -> nn.Module:
     table = {name: preset.generator for name, preset in _NETWORKS.items()}
-    return _network(make, "generator", config.generator, table, z_dim=config.z_dim, shape=shape)
+    return _network(make, "generator", config.generator, table, z_dim=config.z_dim, shape=shape, **_classes(config))
 
 
-def _discriminator(make: Builder, path: str, part: Part, shape: Sequence[int]) -> nn.Module:
+def _discriminator(
+    make: Builder, path: str, part: Part, shape: Sequence[int], classes: Mapping[str, int] = MappingProxyType({})
+) -> nn.Module:
     table = {name: preset.discriminator for name, preset in _NETWORKS.items()}
-    return _network(make, path, part, table, shape=shape)
+    return _network(make, path, part, table, shape=shape, **classes)
+
+
+def _classes(config: Config) -> dict[str, int]:
+    """What networks are given that take classes."""
+    return {"classes": len(config.classes)} if config.classes else {}
 
 
 def _ema(make: Builder, config: Config) -> Ema:
@@ -155,8 +165,22 @@ def _ema(make: Builder, config: Config) -> Ema:
         raise ConfigError(f"ema: {error}") from error
 
 
+def _augment(make: Builder, config: Config, shape: Sequence[int]) -> Augmented | None:
+    part = config.augment
+    if part is None:
+        return None
+    if len(shape) < 3:
+        raise ConfigError("augment is for images, and the data is vectors: leave it out")
+    augment = make("augment", Part(class_=part.class_, **part.options), AUGMENTS, Callable, noun="augmentation")
+    adaptive = None if part.adaptive is None else Adaptive(**part.adaptive.model_dump())
+    return Augmented(augment, _number(make, "augment.p", part.p), adaptive)
+
+
 def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[..., Any]], **given: Any) -> nn.Module:
     """Networks of all kinds have the option ``initializer``; those of layer strings see to it themselves."""
+    if "classes" in given and part.class_ in table and "classes" not in options_of(table[part.class_]):
+        able = [name for name, make_network in table.items() if "classes" in options_of(make_network)]
+        raise ConfigError(f"{path}: {part.class_} takes no classes; take {', '.join(able)}, or leave conditional out")
     options = part.options
     text = None if part.class_ == "layers" else options.pop("initializer", None)
     network: nn.Module = make(
@@ -250,17 +274,18 @@ def _require_fit(
     shape: Sequence[int],
 ) -> None:
     """Refuse networks that do not fit the data, each other, the loss or the penalties, before anything is trained."""
+    labels = [torch.zeros(2, dtype=torch.int64)] if config.classes else []
     with _untrained("generator", generator, (config.z_dim,)):
-        samples = generator(torch.zeros(2, config.z_dim))
+        samples = generator(torch.zeros(2, config.z_dim), *labels)
     if samples.shape != (2, *shape):
         raise ConfigError(
             f"generator: it makes samples of shape {tuple(samples.shape[1:])}, the data has {tuple(shape)}; change its "
             "last layers, or give --size"
         )
     with _untrained("discriminator", discriminator, shape):
-        logits = Scene(discriminator, real=samples).real_logits
+        logits = Scene(discriminator, real=samples, labels=labels[0] if labels else None).real_logits
         loss.d(logits, logits)
-    _require_features(weighted, discriminator, samples)
+    _require_features(weighted, discriminator, samples, labels[0] if labels else None)
     growing = [it for it in (generator, discriminator) if isinstance(it, Growing)]
     if len({it.schedule for it in growing}) > 1:
         raise ConfigError(
@@ -279,12 +304,14 @@ def _require_fit(
             )
 
 
-def _require_features(weighted: Mapping[str, Weighted], discriminator: nn.Module, samples: Tensor) -> None:
+def _require_features(
+    weighted: Mapping[str, Weighted], discriminator: nn.Module, samples: Tensor, labels: Tensor | None
+) -> None:
     """Refuse penalties on features where the discriminator shows none."""
     looking = {name: it for name, it in weighted.items() if it.weight != 0 and hasattr(it.penalty, "layers")}
     layers = checked_layers(looking, discriminator)
     with _untrained("discriminator", discriminator, samples.shape[1:]):
-        features = Scene(discriminator, real=samples, layers=layers).real_view.features
+        features = Scene(discriminator, real=samples, labels=labels, layers=layers).real_view.features
     if looking and not features:
         raise ConfigError(
             f"penalties.{next(iter(looking))}.layers: none is named, and the discriminator returns no features beside "

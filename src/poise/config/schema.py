@@ -144,6 +144,32 @@ class ConstraintConfig(Part):
     every: Count = 1
 
 
+class AdaptiveConfig(_Frozen):
+    """D's verdicts on real images change how strong augmentation is: see :class:`~poise.augment.Adaptive`."""
+
+    target: Annotated[float, Field(gt=-1, lt=1), NUMBER] = 0.6
+    kimg: Positive = 500.0
+    most: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.8
+
+
+class AugmentConfig(Part):
+    """Random changes that D sees in place of images, each with the probability ``p``.
+
+    With ``adaptive``, that is where it begins; ``ada`` without either begins at 0 and adapts.
+    """
+
+    class_: str = Field(alias="class")
+    p: Setting = 1.0
+    adaptive: AdaptiveConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ada_adapts(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping) and fields.get("class") == "ada" and not {"p", "adaptive"} & set(fields):
+            return {**fields, "p": 0.0, "adaptive": {}}
+        return fields
+
+
 class WarmupConfig(_Frozen):
     """The generator begins as the decoder of an autoencoder, for so many steps."""
 
@@ -195,7 +221,8 @@ class CheckpointConfig(_Frozen):
 class Config(_Frozen):
     """Everything that decides what a run trains.
 
-    ``steps`` and ``kimg`` say where it ends; whichever comes first. A batch is taken in ``accumulate`` parts.
+    ``steps`` and ``kimg`` say where it ends; whichever comes first. A batch is taken in ``accumulate`` parts. The names
+    in ``classes`` are the data's where the networks are ``conditional``, and none where they are not.
     """
 
     format: Literal[1] = 1
@@ -204,6 +231,8 @@ class Config(_Frozen):
     fingerprint: str | None = None
     size: Count | None = None
     flip: bool = False
+    conditional: bool = False
+    classes: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63), NUMBER] = 0
     steps: Count | None = None
     kimg: Positive | None = None
@@ -220,6 +249,7 @@ class Config(_Frozen):
     warmup: WarmupConfig | None = None
     g_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
     d_optimizer: Annotated[OptimizerConfig, _short("class", (str,))] = OptimizerConfig()
+    augment: Annotated[AugmentConfig, _short("class", (str,))] | None = None
     ema: Annotated[EmaConfig, _short("half_life_kimg", (int, float))] = EmaConfig()
     precision: str = "auto"
     execution: str = "auto"
@@ -270,7 +300,13 @@ class Config(_Frozen):
 
 
 # What a part is when it is switched off.
-_OFF: Mapping[str, Any] = {"penalties": {}, "constraints": {}, "ema": {"half_life_kimg": 0.0}, "warmup": None}
+_OFF: Mapping[str, Any] = {
+    "penalties": {},
+    "constraints": {},
+    "ema": {"half_life_kimg": 0.0},
+    "warmup": None,
+    "augment": None,
+}
 
 
 def _named(name: str, value: Any) -> Any:

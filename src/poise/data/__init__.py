@@ -9,9 +9,11 @@ from poise.data.indexable import Indexable, indexable
 from poise.data.plot import scatter
 from poise.data.scaling import Scaling
 from poise.data.source import load
+from poise.data.store import Batch
 
 __all__ = [
     "BUILTIN",
+    "Batch",
     "Batches",
     "Data",
     "Density",

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from poise.data.ahead import Ahead
 from poise.data.indexable import Indexable, indexable
-from poise.data.store import Begun, store
+from poise.data.store import Batch, Begun, store
 from poise.errors import DataError
 
 __all__ = ["Batches"]
@@ -43,11 +43,12 @@ class Batches:
         rank: the number of this process, in [0, ranks).
         ranks: how many processes share the data.
         flip: whether to flip pictures at random.
+        labelled: whether a batch is ``(samples, labels)``.
         device: where batches shall be; if none is given, where the samples are. Those of data sets and objects of one's
             own come where these put them.
 
     Raises:
-        DataError: when an argument is out of range, or vectors are to be flipped.
+        DataError: when an argument is out of range, vectors are to be flipped, or labels are wanted and there are none.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
         flip: bool = False,
+        labelled: bool = False,
         device: torch.device | None = None,
     ) -> None:
         self.data = indexable(data)
@@ -80,18 +82,18 @@ class Batches:
         self.rank = rank
         self.ranks = ranks
         self.flip = flip
-        self._store = store(self.data, device)
+        self._store = store(self.data, device, labelled)
         # Batches in sequence need two epochs at most at a time; another thread may ask too.
         self._permutation = lru_cache(maxsize=2)(partial(permutation, seed, count=len(self.data)))
 
-    def batch(self, index: int) -> Tensor:
+    def batch(self, index: int) -> Batch:
         """The batch of this number, for this rank.
 
         Args:
             index: at least 0, without end.
 
         Returns:
-            ``(batch, ...)``, as ``data.tensor`` gives it.
+            ``(batch, ...)``, as ``data.tensor`` gives it; where labels are wanted, with these, int64 ``(batch,)``.
 
         Raises:
             DataError: when the index is negative.
@@ -104,7 +106,7 @@ class Batches:
         return self._store.place
 
     @contextmanager
-    def reading(self) -> Iterator[Callable[[int], Tensor]]:
+    def reading(self) -> Iterator[Callable[[int], Batch]]:
         """:meth:`batch`, for asking for one batch after the other: a few more are read ahead where that is of use.
 
         Another thread reads them, and ends with the context. Samples that may draw from torch's default generators are

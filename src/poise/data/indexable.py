@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from poise.errors import DataError
 
-__all__ = ["Indexable", "Rows", "indexable"]
+__all__ = ["Indexable", "Items", "Rows", "indexable"]
 
 
 @runtime_checkable
@@ -39,7 +39,7 @@ class Rows:
         return self.rows.index_select(0, torch.from_numpy(indices).to(self.rows.device))
 
 
-class _Items:
+class Items:
     """A map-style data set as :class:`Indexable`."""
 
     def __init__(self, dataset: Any) -> None:
@@ -49,11 +49,31 @@ class _Items:
         return len(self._dataset)
 
     def tensor(self, indices: NDArray[np.integer]) -> torch.Tensor:
-        return torch.stack([self._item(int(index)) for index in indices])
+        """The samples at ``indices``."""
+        return torch.stack([self._sample(int(index), self._dataset[int(index)]) for index in indices])
 
-    def _item(self, index: int) -> torch.Tensor:
-        item = self._dataset[index]
-        if isinstance(item, (tuple, list)) and item:
+    def labelled(self, indices: NDArray[np.integer]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The samples at ``indices`` and their labels, int64 ``(n,)``.
+
+        Raises:
+            DataError: when an item has no label.
+        """
+        items = [(int(index), self._dataset[int(index)]) for index in indices]
+        labels = [self._label(index, item) for index, item in items]
+        return torch.stack([self._sample(index, item) for index, item in items]), torch.tensor(labels)
+
+    def _label(self, index: int, item: Any) -> int:
+        if isinstance(item, tuple | list) and len(item) > 1:
+            label = item[1]
+            if isinstance(label, int | np.integer) or (isinstance(label, torch.Tensor) and label.numel() == 1):
+                return int(label)
+        raise DataError(
+            f"item {index} of the {type(self._dataset).__name__} has no label; for networks that take classes, items "
+            "must be (tensor, label) with whole numbers from 0"
+        )
+
+    def _sample(self, index: int, item: Any) -> torch.Tensor:
+        if isinstance(item, tuple | list) and item:
             item = item[0]
         if not isinstance(item, torch.Tensor):
             raise DataError(
@@ -85,7 +105,7 @@ def indexable(samples: Indexable | torch.Tensor | NDArray[np.floating] | Dataset
     if isinstance(samples, Indexable):
         return samples
     if hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
-        return _Items(samples)
+        return Items(samples)
     raise DataError(
         f"{type(samples).__name__} cannot be trained on; give poise.data.load(...), a floating-point tensor or array, "
         "a map-style torch Dataset, or any object with __len__ and tensor(indices)"

@@ -12,9 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.data.dataset import Data
-from poise.data.indexable import Indexable, Rows
+from poise.data.indexable import Indexable, Items, Rows
+from poise.errors import DataError
 
-__all__ = ["RESIDENT_SHARE", "Asked", "Begun", "Resident", "Store", "Streamed", "send", "store"]
+__all__ = [
+    "RESIDENT_SHARE",
+    "Asked",
+    "AskedWithLabels",
+    "Batch",
+    "Begun",
+    "Labelled",
+    "Resident",
+    "Store",
+    "Streamed",
+    "send",
+    "store",
+]
 
 RESIDENT_SHARE = 0.25
 """The share of a device's free memory that samples may take; the rest is for networks and what they compute."""
@@ -25,16 +38,22 @@ AHEAD = 4
 _BLOCK_BYTES = 1 << 26
 
 
+Batch = Tensor | tuple[Tensor, Tensor]
+"""Samples ``(n, ...)``, or these and their labels, int64 ``(n,)``."""
+
+
 class Begun(NamedTuple):
     """The first half of a batch, on the CPU.
 
     Attributes:
         samples: what stands for the samples: their indices ``(n,)``, or their rows ``(n, ...)``.
         mirrored: the numbers in [0, n) of those that are still to be mirrored left to right, if there are any.
+        labels: of the samples, ``(n,)``; empty where they are not wanted, or not known yet.
     """
 
     samples: Tensor
     mirrored: Tensor | None
+    labels: Tensor = torch.empty(0, dtype=torch.int64)
 
 
 class Store(Protocol):
@@ -58,7 +77,7 @@ class Store(Protocol):
         """
         ...
 
-    def end(self, begun: Begun) -> Tensor:
+    def end(self, begun: Begun) -> Batch:
         """The second half, of what :meth:`begin` gave: the samples as the networks see them, ``(n, ...)``."""
         ...
 
@@ -150,7 +169,54 @@ class Asked:
         return _flipped(self._data.tensor(begun.samples.numpy()), begun.mirrored, 3)
 
 
-def store(data: Indexable, device: torch.device | None = None) -> Store:
+class AskedWithLabels:
+    """Items of a data set with their labels, asked for as a whole, as they may be other ones each time.
+
+    Args:
+        data: the data set.
+    """
+
+    ahead = 0
+    place = Asked.place
+
+    def __init__(self, data: Items) -> None:
+        self._data = data
+
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
+        """The indices."""
+        return _indices(indices, mirrored)
+
+    def end(self, begun: Begun) -> Batch:
+        """As the data gives them, mirrored."""
+        samples, labels = self._data.labelled(begun.samples.numpy())
+        return _flipped(samples, begun.mirrored, 3), labels
+
+
+class Labelled:
+    """Samples that lie somewhere, and their labels, which the first half looks up.
+
+    Args:
+        samples: where the samples lie.
+        labels: int64 ``(n,)``.
+        device: where to.
+    """
+
+    def __init__(self, samples: Resident | Streamed | Asked, labels: NDArray[np.int64], device: torch.device) -> None:
+        self.ahead, self.place = samples.ahead, samples.place
+        self._samples = samples
+        self._labels = labels
+        self._device = device
+
+    def begin(self, indices: NDArray[np.int64], mirrored: NDArray[np.int64] | None) -> Begun:
+        """The first half of the samples, and the labels."""
+        return self._samples.begin(indices, mirrored)._replace(labels=torch.from_numpy(self._labels[indices]))
+
+    def end(self, begun: Begun) -> Batch:
+        """The samples and the labels on the device."""
+        return self._samples.end(begun), send(begun.labels, self._device)
+
+
+def store(data: Indexable, device: torch.device | None = None, labelled: bool = False) -> Store:
     """The fastest way for these samples to this device.
 
     To a GPU go whole data sets where they fit (see ``RESIDENT_SHARE``), and else the rows of each batch, read ahead.
@@ -159,7 +225,25 @@ def store(data: Indexable, device: torch.device | None = None) -> Store:
     Args:
         data: the samples.
         device: where the networks are; if none is given, where the samples are.
+        labelled: whether their labels are wanted.
+
+    Raises:
+        DataError: when labels are wanted and there are none.
     """
+    if not labelled:
+        return _of_samples(data, device)
+    if isinstance(data, Items):
+        return AskedWithLabels(data)
+    labels = getattr(data, "labels", None)
+    if labels is None:
+        raise DataError(
+            "these samples have no labels, which class-conditional networks need: give class folders, a labelled data "
+            "set of the hub, or a torch Dataset of (tensor, label)"
+        )
+    return Labelled(_of_samples(data, device), np.asarray(labels, dtype=np.int64), device or torch.device("cpu"))
+
+
+def _of_samples(data: Indexable, device: torch.device | None) -> Resident | Streamed | Asked:
     if isinstance(data, Data):
         device = device or torch.device("cpu")
         if device.type == "cpu":

@@ -31,13 +31,14 @@ from poise.penalties.gradient import (
 )
 from poise.penalties.layers import layer_named
 from poise.penalties.penalty import Penalty, Weighted, acts_on, gradient_penalty, log_name, player_of
-from poise.penalties.scene import Scene, Side, View
+from poise.penalties.scene import Deal, Scene, Side, View
 from poise.penalties.table import MEASURES, PENALTIES
 from poise.penalties.weight import orthogonal
 
 __all__ = [
     "MEASURES",
     "PENALTIES",
+    "Deal",
     "GradientPenalty",
     "Penalty",
     "Scene",

@@ -13,11 +13,20 @@ from poise.errors import ConfigError
 from poise.penalties.derivative import input_gradients, mean_logits, pullback
 from poise.penalties.layers import layer_named
 
-__all__ = ["Role", "Scene", "Side", "View"]
+__all__ = ["Deal", "Role", "Scene", "Side", "View"]
 
 Network = Callable[..., Any]
 Role = Literal["D", "G"]
 Side = Literal["real", "fake"]
+
+
+class Deal(NamedTuple):
+    """What a scene is of: see the arguments of :class:`Scene`."""
+
+    real: Tensor | None
+    z: Tensor | None
+    labels: Tensor | None
+    strength: Tensor | None
 
 
 class View(NamedTuple):
@@ -72,6 +81,10 @@ class Scene:
         fake: generated samples, where there is no generator to make them.
         generator: latents ``(n, z_dim)`` to samples.
         z: latents.
+        labels: the class of each real sample and of the generated one beside it, int64 ``(n,)``, where networks take
+            classes; they are then called ``G(z, labels)`` and ``D(samples, labels)``.
+        augment: what D sees in place of samples; see :mod:`poise.augment`.
+        strength: how often ``augment`` changes a sample, in [0, 1], ``()``.
         layers: the names of D's layers whose outputs are wanted as features; see
             :func:`~poise.penalties.layers.layer_named`.
         autocast: gives the context of reduced precision in which passes are made, if there is one.
@@ -97,6 +110,9 @@ class Scene:
         fake: Tensor | None = None,
         generator: Network | None = None,
         z: Tensor | None = None,
+        labels: Tensor | None = None,
+        augment: Callable[[Tensor, Tensor], Tensor] | None = None,
+        strength: Tensor | None = None,
         layers: Sequence[str] = (),
         autocast: Callable[[], AbstractContextManager[Any]] | None = None,
         kimg: float | None = 0.0,
@@ -111,7 +127,10 @@ class Scene:
         self.player: Role = "D"
         self.entry = "penalty"
         self.has_shown_reals = False
+        self.labels = labels
+        self.strength = strength
         self.options: dict[str, Any] = {
+            "augment": augment,
             "layers": layers,
             "autocast": autocast,
             "still_generator": still_generator,
@@ -119,6 +138,7 @@ class Scene:
         }
         self._real = real
         self._z = z
+        self._augment = augment
         self._layers = layers
         self._still_generator = still_generator
         self._joint = joint
@@ -131,7 +151,7 @@ class Scene:
 
     def again(self) -> Scene:
         """The same deal, to be seen with the weights of now."""
-        return self._of(self._real, self._z, self._given_fake)
+        return self._of(self._real, self._z, self._given_fake, self.labels)
 
     def on_copies(self) -> Scene:
         """The same deal on copies of its samples and memories, which may be written over; it knows no ``kimg``."""
@@ -146,17 +166,19 @@ class Scene:
         """The deal in ``count`` parts of about the same size, at most one for each sample."""
         ways = [
             [None] * count if it is None else it.tensor_split(min(count, len(it)))
-            for it in (self._real, self._z, self._given_fake)
+            for it in (self._real, self._z, self._given_fake, self.labels)
         ]
         return [self._of(*part) for part in zip(*ways, strict=False)]
 
-    def _of(self, real: Tensor | None, z: Tensor | None, fake: Tensor | None) -> Scene:
+    def _of(self, real: Tensor | None, z: Tensor | None, fake: Tensor | None, labels: Tensor | None) -> Scene:
         scene = Scene(
             self.discriminator,
             real=real,
             fake=fake,
             generator=self.generator,
             z=z,
+            labels=labels,
+            strength=self.strength,
             kimg=self._kimg,
             memory=self.memory,
             **self.options,
@@ -176,9 +198,9 @@ class Scene:
         return self._kimg
 
     @property
-    def given_real(self) -> Tensor | None:
-        """The real samples, if there are any."""
-        return self._real
+    def deal(self) -> Deal:
+        """What the scene is of, and is another one each time."""
+        return Deal(self._real, self._z, self.labels, self.strength)
 
     @property
     def is_seen(self) -> bool:
@@ -234,7 +256,7 @@ class Scene:
     def real_view(self) -> View:
         """What D makes of the real samples."""
         if self._real_view is None:
-            self._real_view, slope = self._view(self.real, "real" in self._sides)
+            self._real_view, slope = self._view(self.real, "real" in self._sides, self.labels)
             self.has_shown_reals = True
             self._keep({"real": _ALL}, slope)
         return self._real_view
@@ -243,7 +265,7 @@ class Scene:
     def fake_view(self) -> View:
         """What D makes of the generated samples."""
         if self._fake_view is None:
-            self._fake_view, slope = self._view(self.fake, "fake" in self._sides)
+            self._fake_view, slope = self._view(self.fake, "fake" in self._sides, self.labels)
             self._keep({"fake": _ALL}, slope)
         return self._fake_view
 
@@ -253,7 +275,8 @@ class Scene:
         # A gradient at one side alone would be taken through both: then two passes cost less.
         if self._joint and self._real_view is self._fake_view is None and len(self._sides) != 1:
             n = len(self.real)
-            both, slope = self._view(torch.cat([self.real, self.fake]), bool(self._sides))
+            labels = None if self.labels is None else torch.cat([self.labels, self.labels])
+            both, slope = self._view(torch.cat([self.real, self.fake]), bool(self._sides), labels)
             rows: dict[Side, slice] = {"real": slice(n), "fake": slice(n, None)}
             self._real_view, self._fake_view = both.rows(rows["real"]), both.rows(rows["fake"])
             self.has_shown_reals = True
@@ -287,9 +310,8 @@ class Scene:
         return self.fake_view.logits
 
     def critic(self, samples: Tensor) -> Tensor:
-        """D's logits of any samples, made as :attr:`real_logits` are, so that the two can be compared; in float32."""
-        with self.autocast():
-            return _split(self.discriminator(samples))[0]
+        """D's logits of any ``n`` samples, made as :attr:`real_logits` are, to be compared with them; in float32."""
+        return _split(self._judged(samples, self.labels))[0]
 
     def samples(self, z: Tensor) -> Tensor:
         """G's samples of any latents, made as :attr:`fake` is, so that the two can be compared; in float32.
@@ -300,15 +322,15 @@ class Scene:
         if self.generator is None:
             raise ConfigError("this penalty needs a generator and latents: it works in a Trainer only")
         with self.autocast(), torch.no_grad() if self._still_generator else nullcontext():
-            return _full(self.generator(z))
+            return _full(self.generator(z, *_given(self.labels)))
 
-    def _view(self, samples: Tensor, sloped: bool) -> tuple[View, _Slope | None]:
+    def _view(self, samples: Tensor, sloped: bool, labels: Tensor | None) -> tuple[View, _Slope | None]:
         """What D makes of samples; and its input gradients, where they are wanted."""
         if not sloped:
-            return self._look(samples), None
+            return self._look(samples, labels), None
 
         def look(samples: Tensor) -> tuple[Tensor, View]:
-            view = self._look(samples)
+            view = self._look(samples, labels)
             return mean_logits(view.logits), view
 
         logits, view, gradient = pullback(look, samples)
@@ -318,13 +340,23 @@ class Scene:
         if slope is not None:
             self._slopes = self._slopes | {side: (slope, its) for side, its in rows.items()}
 
-    def _look(self, samples: Tensor) -> View:
+    def _look(self, samples: Tensor, labels: Tensor | None) -> View:
         if not self._layers:
-            with self.autocast():
-                return View(*_split(self.discriminator(samples)))
-        with self.autocast(), _captured(self.discriminator, self._layers) as captured:
-            logits, features = _split(self.discriminator(samples))
+            return View(*_split(self._judged(samples, labels)))
+        with _captured(self.discriminator, self._layers) as captured:
+            logits, features = _split(self._judged(samples, labels))
         return View(logits, features | {name: _full(it) for name, it in captured.items()})
+
+    def _judged(self, samples: Tensor, labels: Tensor | None) -> Any:
+        """Whatever D puts out."""
+        if self._augment is not None and self.strength is not None:
+            samples = self._augment(samples, self.strength)
+        with self.autocast():
+            return self.discriminator(samples, *_given(labels))
+
+
+def _given(labels: Tensor | None) -> tuple[Tensor, ...]:
+    return () if labels is None else (labels,)
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ def resolve(
         fields = merge(fields, layer)
     # What was prepared stands: no recipe file can say otherwise.
     fields |= {"data": data.source, "fingerprint": data.fingerprint}
-    config = parse(override(fields, assignments))
+    fields = override(fields, assignments)
+    fields |= {"classes": list(data.classes) if fields.get("conditional") is True else []}
+    config = parse(fields)
     _require_fit(config, data)
     return config
 
@@ -75,6 +77,11 @@ def _require_fit(config: Config, data: Data) -> None:
         )
     if config.flip and data.kind != "images":
         raise ConfigError(f"flip is for images; {data.source} holds vectors: leave flip out")
+    if config.conditional and not data.classes:
+        raise ConfigError(
+            f"conditional networks need classes, and {data.source} has none: put its images into class folders, or "
+            "leave conditional out"
+        )
     prepared = data.shape[-1] if data.kind == "images" else None
     if config.size != prepared:
         raise ConfigError(f"size is {config.size}, but {data.source} was prepared at {prepared}; give it as --size")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from poise.config import Config, build_generator, parse, parse_file
 from poise.data import Scaling
-from poise.errors import CheckpointError, RunError
+from poise.errors import CheckpointError, ConfigError, RunError, nearest
 from poise.runs import Checkpoint, Run
 from poise.trainer import latents, make_fabric, unpack
 
@@ -74,18 +74,45 @@ class Sampler:
                 self.warnings.append(str(error))
         raise CheckpointError(f"run {self.run.name} has no good checkpoint: {'; '.join(self.warnings)}")
 
-    def sample(self, n: int, seed: int = 0, batch: int = 256) -> np.ndarray:
+    def sample(self, n: int, seed: int = 0, batch: int = 256, labels: Tensor | None = None) -> np.ndarray:
         """Samples as the data's files have them: uint8 images ``(n, h, w, c)``, or float32 vectors in data units.
 
         Args:
             n: how many.
             seed: of the latents.
             batch: how many at a time.
+            labels: see :meth:`restore`.
         """
-        return self.restore(latents(n, self.config.z_dim, seed), batch)
+        return self.restore(latents(n, self.config.z_dim, seed), batch, labels)
 
     @torch.no_grad()
-    def restore(self, z: Tensor, batch: int = 256) -> np.ndarray:
-        """Samples of the given latents ``(n, z_dim)``."""
-        samples = [self._generator(chunk.to(self._fabric.device)).cpu() for chunk in torch.split(z, batch)]
-        return self.scaling.restore(torch.cat(samples))
+    def restore(self, z: Tensor, batch: int = 256, labels: Tensor | None = None) -> np.ndarray:
+        """Samples of the given latents ``(n, z_dim)``.
+
+        Args:
+            z: the latents.
+            batch: how many at a time.
+            labels: of their classes, ``(n,)``; if none are given, one class after the other where there are classes.
+        """
+        given = [z]
+        if self.config.classes:
+            given.append(torch.arange(len(z)) % len(self.config.classes) if labels is None else labels)
+        chunks = zip(*(torch.split(it.to(self._fabric.device), batch) for it in given), strict=True)
+        return self.scaling.restore(torch.cat([self._generator(*chunk).cpu() for chunk in chunks]))
+
+    def label(self, name: str) -> int:
+        """The label of a class, by its name or its number.
+
+        Raises:
+            ConfigError: when there is no such class.
+        """
+        classes = self.config.classes
+        if not classes:
+            raise ConfigError(
+                f"run {self.run.name} knows no classes: leave --class out, or train with --conditional on labelled data"
+            )
+        if name in classes:
+            return classes.index(name)
+        if name.isdecimal() and int(name) < len(classes):
+            return int(name)
+        raise ConfigError(f"run {self.run.name} has no class '{name}' {nearest(name, classes)}")

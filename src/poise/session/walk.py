@@ -44,7 +44,7 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     return (torch.sin((1 - t) * omega) * start + torch.sin(t * omega) * end) / omega.sin()
 
 
-def write_walk(sampler: Sampler, path: Path, *, stops: int, seed: int, frames: int = 24) -> Path:
+def write_walk(sampler: Sampler, path: Path, *, stops: int, seed: int, frames: int = 24, label: int = 0) -> Path:
     """Write a closed walk through ``stops`` random latents, each ``frames`` frames from the next.
 
     Args:
@@ -53,6 +53,7 @@ def write_walk(sampler: Sampler, path: Path, *, stops: int, seed: int, frames: i
         stops: latents on the way, at least 2.
         seed: of the latents.
         frames: frames from one to the next.
+        label: the class, where there are classes.
 
     Raises:
         ConfigError: when the file's kind is none of these, or the samples are not images.
@@ -65,7 +66,8 @@ def write_walk(sampler: Sampler, path: Path, *, stops: int, seed: int, frames: i
     points = latents(max(stops, 2), sampler.config.z_dim, seed)
     t = torch.arange(frames) / frames
     z = torch.cat([slerp(points[i], points[(i + 1) % len(points)], t) for i in range(len(points))])
-    pictures: list[Image.Image] = [grid(sample[None], min_tile=128) for sample in sampler.restore(z)]
+    labels = torch.full((len(z),), label)
+    pictures: list[Image.Image] = [grid(sample[None], min_tile=128) for sample in sampler.restore(z, labels=labels)]
     content = BytesIO()
     pictures[0].save(
         content, format=kind, save_all=True, append_images=pictures[1:], duration=_FRAME_MILLISECONDS, loop=0

@@ -4,11 +4,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from math import isfinite
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from poise.augment import Augmented
 from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
+from poise.data import Batch
 from poise.errors import ConfigError, ShapeError
 from poise.losses import AdversarialLoss, pushes_real_up
 from poise.penalties import Weighted, acts_on, layer_named, player_of
@@ -16,13 +20,18 @@ from poise.schedules import Number, described, greatest, least
 
 __all__ = [
     "as_batches",
+    "checked_augment",
+    "checked_batch",
+    "checked_classes",
     "checked_constraints",
     "checked_count",
+    "checked_labels",
     "checked_layers",
     "checked_loss",
     "checked_penalties",
     "checked_plan",
     "checked_top_k",
+    "fitting_labels",
     "require_shape",
     "warn_of_balance",
     "warn_of_probabilities",
@@ -32,13 +41,70 @@ __all__ = [
 _PHASES: frozenset[Phase] = frozenset({("D",), ("G",), ("D", "G"), ("G", "D")})
 
 
-def as_batches(real: Tensor | Iterator[Tensor]) -> Iterator[Tensor]:
+def as_batches(real: Batch | Iterator[Batch]) -> Iterator[Batch]:
     """One batch for every move, or the iterator that was given."""
-    if isinstance(real, Tensor):
+    if isinstance(real, Tensor | tuple | list):
         return repeat(real)
     if not isinstance(real, Iterator):
         raise ConfigError(f"step was given a {type(real).__name__}: give a batch, or an iterator such as iter(loader)")
     return real
+
+
+def checked_batch(batch: Batch, classes: int) -> tuple[Tensor, Tensor | None]:
+    """Samples and, where the networks take classes, their labels."""
+    samples, *rest = (batch,) if isinstance(batch, Tensor) else batch
+    if not classes:
+        return samples, None
+    if not rest:
+        raise ConfigError(f"the networks take {classes} classes, and a batch is samples alone: give (samples, labels)")
+    labels = checked_labels(rest[0], classes)
+    if len(labels) != len(samples):
+        raise ConfigError(f"a batch has {len(samples)} samples and {len(labels)} labels; give one for each")
+    return samples, labels
+
+
+def checked_labels(labels: Any, classes: int) -> Tensor:
+    """Labels, int64 ``(n,)``. Those on an accelerator are not looked at, as that would wait for it."""
+    if not classes:
+        raise ConfigError("labels are given, and the networks take no classes: give Trainer(..., classes=...)")
+    labels = torch.as_tensor(labels)
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise ConfigError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}; they must be whole numbers, (n,)")
+    if labels.device.type == "cpu" and len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise ConfigError(f"labels go from {low} to {high}, and the networks take {classes} classes, from 0")
+    return labels.long()
+
+
+def fitting_labels(labels: Tensor | None, z: Tensor, classes: int) -> Tensor | None:
+    """The labels of a deal, one for each latent where the networks take classes."""
+    if classes and (labels is None or len(labels) != len(z)):
+        there = "no labels" if labels is None else f"{len(labels)} labels"
+        raise ConfigError(f"there are {there} and {len(z)} latents: give as many labels")
+    return labels
+
+
+def checked_classes(classes: int, *networks: nn.Module) -> int:
+    """How many classes the networks take."""
+    if classes < 0:
+        raise ConfigError(f"classes is {classes}; it must be at least 0")
+    for name, network in zip(("generator", "discriminator"), networks, strict=True):
+        takes = getattr(network, "classes", classes)
+        if takes != classes:
+            raise ConfigError(f"the {name} takes {takes} classes, and the trainer was told of {classes}: give the same")
+    return classes
+
+
+def checked_augment(augment: Augmented | None) -> Augmented | None:
+    """Augmentation whose share is one at all times."""
+    if augment is None:
+        return None
+    if not isinstance(augment, Augmented):
+        raise ConfigError(f"augment is a {type(augment).__name__}; give Augmented(AUGMENTS['diffaugment']())")
+    if not (least(augment.p) >= 0 and greatest(augment.p) <= 1):
+        raise ConfigError(f"augment.p is {described(augment.p)}; it is a share of the samples, from 0 to 1")
+    return augment
 
 
 def checked_loss(loss: AdversarialLoss) -> AdversarialLoss:

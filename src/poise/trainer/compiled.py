@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
-from poise.penalties import Scene
+from poise.penalties import Deal, Scene
 from poise.trainer.execution import MOST_KINDS, TOO_MANY_KINDS, Eager, Execution, Taken, in_a_line
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers, Turn
@@ -100,7 +100,7 @@ class _Program:
         factors = torch.tensor(turn.factors, device=scene.z.device)
         with torch.no_grad():
             loss, norm, numbers, gradients, stats, memory = self._compiled(
-                self._weights, self._stats, scene.given_real, scene.z, dict(scene.memory), factors
+                self._weights, self._stats, scene.deal, dict(scene.memory), factors
             )
             if stats:
                 torch._foreach_copy_(list(self._stats.values()), [stats[name] for name in self._stats])
@@ -111,12 +111,12 @@ class _Program:
         return Taken(loss, norm, numbers)
 
     def _gradients(
-        self, weights: _Tensors, stats: _Tensors, real: Tensor | None, z: Tensor, memory: _Tensors, factors: Tensor
+        self, weights: _Tensors, stats: _Tensors, deal: Deal, memory: _Tensors, factors: Tensor
     ) -> tuple[Tensor, Tensor, Numbers, _Tensors, _Tensors, _Tensors]:
         def loss_of(weights: _Tensors) -> tuple[Tensor, tuple[Numbers, _Tensors, _Tensors]]:
             # Modules move their statistics in place, which may not be done to what comes from outside.
             state = {**weights, **{name: it.clone() for name, it in stats.items()}}
-            loss, numbers, kept = functional_call(self._game, state, (real, z, memory, factors))
+            loss, numbers, kept = functional_call(self._game, state, (deal, memory, factors))
             return loss, (numbers, {name: state[name] for name in stats}, kept)
 
         gradients, (loss, (numbers, moved, kept)) = grad_and_value(loss_of, has_aux=True)(weights)
@@ -135,16 +135,13 @@ class _Game(nn.Module):
         self._options = scene.options
         self._turn = turn
 
-    def forward(
-        self, real: Tensor | None, z: Tensor, memory: _Tensors, factors: Tensor
-    ) -> tuple[Tensor, Numbers, _Tensors]:
+    def forward(self, deal: Deal, memory: _Tensors, factors: Tensor) -> tuple[Tensor, Numbers, _Tensors]:
         """The loss, its parts, and what penalties keep."""
         # A penalty that reads how far training is cannot be part of a program, which would keep the number.
         scene = Scene(
             self.discriminator,
             generator=self.generator,
-            real=real,
-            z=z,
+            **deal._asdict(),
             memory=dict(memory),
             kimg=None,
             **self._options,

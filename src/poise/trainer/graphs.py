@@ -124,9 +124,9 @@ class _Recording:
 
     def replay(self, turns: Sequence[Turn], scene: Scene) -> Numbers:
         """Do it for another deal."""
-        self._scene.z.copy_(scene.z)
-        if self._scene.given_real is not None:
-            self._scene.real.copy_(scene.real)
+        for place, given in zip(self._scene.deal, scene.deal, strict=True):
+            if place is not None and given is not None:
+                place.copy_(given)
         for factors, turn in zip(self._factors, turns, strict=True):
             factors.set(turn)
         for name, place in self._scene.memory.items():
@@ -216,8 +216,7 @@ def _kind(moves: Sequence[Move], turns: Sequence[Turn], scene: Scene) -> tuple[A
     return (
         *(move.player.role for move in moves),
         *(turn.kind for turn in turns),
-        None if scene.given_real is None else scene.given_real.shape,
-        scene.z.shape,
+        *(None if it is None else it.shape for it in scene.deal),
     )
 
 

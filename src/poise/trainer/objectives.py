@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from poise.augment import Adaptive
 from poise.balance import Balance, Role
 from poise.losses import AdversarialLoss
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
 from poise.trainer.checks import require_shape, warn_of_probabilities
 
-__all__ = ["Numbers", "Objective", "Objectives", "Turn"]
+__all__ = ["STRENGTH", "Numbers", "Objective", "Objectives", "Turn"]
 
 Numbers = dict[str, Tensor]
+
+STRENGTH = "augment.p"
+"""Under which name a scene's memory has the strength of augmentation, where that adapts itself."""
 
 
 class Turn(NamedTuple):
@@ -68,10 +72,16 @@ class Objectives:
         penalties: further terms by name.
         balance: the policy, which may weigh fakes in D's loss and ask for measurements.
         top_k: the share of fakes that G is trained on, those with the highest logits.
+        adapt: how D's verdicts on reals change the strength of augmentation, if they do.
     """
 
     def __init__(
-        self, loss: AdversarialLoss, penalties: Mapping[str, Weighted], balance: Balance, top_k: Number = 1.0
+        self,
+        loss: AdversarialLoss,
+        penalties: Mapping[str, Weighted],
+        balance: Balance,
+        top_k: Number = 1.0,
+        adapt: Adaptive | None = None,
     ) -> None:
         self._loss = loss
         self._penalties = {
@@ -81,6 +91,7 @@ class Objectives:
         self._balance = balance
         self._measures = {name: MEASURES[name] for name in sorted(balance.needs)}
         self._top_k = top_k
+        self._adapt = adapt
         self._warned = False
         self.g_uses_real = loss.g_uses_real or bool(self._penalties["G"])
 
@@ -122,7 +133,18 @@ class Objectives:
             "d_fake": fake_scores.mean(),
             "d_accuracy": (real_scores > fake_scores).float().mean(),
             **{name: measure(scene) for name, measure in self._measures.items()},
+            **self._augmented(scene, real_scores),
         }
+
+    def _augmented(self, scene: Scene, real_scores: Tensor) -> Numbers:
+        """How strong augmentation was; it becomes another one for the next scene where D's verdicts change it."""
+        if scene.strength is None:
+            return {}
+        numbers = {"augment_p": scene.strength}
+        if self._adapt is not None:
+            numbers["d_sign"] = real_scores.sign().mean()
+            scene.memory[STRENGTH] = self._adapt(scene.strength, numbers["d_sign"], len(real_scores)).detach()
+        return numbers
 
     def generator(self, scene: Scene, turn: Turn) -> tuple[Tensor, Numbers]:
         """The generator's objective, and its parts by their log names."""

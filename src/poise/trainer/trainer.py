@@ -11,24 +11,30 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from poise.augment import Augmented
 from poise.balance import Alternating, Balance, Role
 from poise.constraints import Constrained
-from poise.data import Batches
+from poise.data import Batch, Batches
 from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError
 from poise.files import write_atomic
 from poise.losses import LOSSES, AdversarialLoss
 from poise.penalties import Scene, Weighted
-from poise.schedules import Number
+from poise.schedules import Number, value_at
 from poise.trainer.checks import (
     as_batches,
+    checked_augment,
+    checked_batch,
+    checked_classes,
     checked_constraints,
     checked_count,
+    checked_labels,
     checked_layers,
     checked_loss,
     checked_penalties,
     checked_plan,
     checked_top_k,
+    fitting_labels,
     warn_of_balance,
 )
 from poise.trainer.compiled import Compiled
@@ -40,7 +46,7 @@ from poise.trainer.guard import Guard
 from poise.trainer.hook import Hook
 from poise.trainer.meters import Meters, Signals
 from poise.trainer.moves import ON_NEW_SAMPLES, Move, Moves, Phase
-from poise.trainer.objectives import Numbers, Objectives
+from poise.trainer.objectives import STRENGTH, Numbers, Objectives
 from poise.trainer.player import OptimizerFactory, Player
 from poise.trainer.probe import judges_alone, to_channels_last
 from poise.trainer.randomness import Randomness, latents
@@ -59,8 +65,8 @@ _PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN = range(5)
 class Feed(Protocol):
     """Real batches by number, so that a resume finds its place."""
 
-    def batch(self, index: int) -> Tensor:
-        """The ``index``-th batch, ``(n, ...)``."""
+    def batch(self, index: int) -> Batch:
+        """The ``index``-th batch, ``(n, ...)``; ``(samples, labels)`` where the networks take classes."""
 
 
 class Trainer:
@@ -84,6 +90,9 @@ class Trainer:
         ema: how the generator's weights are averaged.
         top_k: the share of fakes that the generator is trained on, those with the highest logits.
         warmup: how the generator begins, before the game.
+        classes: how many the networks take, if they do: they are called ``G(z, labels)`` and ``D(samples, labels)``,
+            with labels int64 ``(n,)`` from 0, and batches are ``(samples, labels)``. Fakes have the reals' labels.
+        augment: random changes that D sees in place of samples, real and generated, whoever moves.
         seed: of all randomness.
         fabric: the device and precision, from :func:`~poise.trainer.make_fabric`; the best device there is, in float32,
             if none is given.
@@ -121,6 +130,8 @@ class Trainer:
         ema: Ema | None = None,
         top_k: Number = 1.0,
         warmup: WarmUp | None = None,
+        classes: int = 0,
+        augment: Augmented | None = None,
         seed: int = 0,
         fabric: Fabric | None = None,
         execution: str = "eager",
@@ -133,8 +144,10 @@ class Trainer:
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
         self.z_dim = z_dim
+        self.classes = checked_classes(classes, generator, discriminator)
+        networks = (self.generator, self.discriminator)
         self._autocast = autocast_of(self.fabric)
-        self._is_channels_last = z_dim is not None and to_channels_last(generator, discriminator, z_dim, self.device)
+        self._is_channels_last = z_dim is not None and to_channels_last(*networks, z_dim, self.classes, self.device)
         self.loss = checked_loss(loss)
         self.penalties = checked_penalties(penalties or {})
         self.balance = balance or Alternating()
@@ -149,7 +162,7 @@ class Trainer:
                 "D": Player("D", self.discriminator, d_optimizer, constrained["D"]),
                 "G": Player("G", self.generator, g_optimizer, constrained["G"], self.balance.combine),
             }
-        self._joint = z_dim is not None and judges_alone(generator, discriminator, z_dim, self.device)
+        self._joint = z_dim is not None and judges_alone(*networks, z_dim, self.classes, self.device)
         self.average = self.ema.follow(self.generator)
         self.seed = seed
         self.steps = 0
@@ -159,12 +172,13 @@ class Trainer:
         self.signals = Signals(self.meters)
         self._layers = checked_layers(self.penalties, self.discriminator)
         self._memory: dict[str, Tensor] = {}
-        self._objectives = Objectives(self.loss, self.penalties, self.balance, checked_top_k(top_k))
+        self.augment = checked_augment(augment)
+        adapt = None if augment is None else augment.adaptive
+        self._objectives = Objectives(self.loss, self.penalties, self.balance, checked_top_k(top_k), adapt)
         self._moves = Moves(self._players, self._objectives, warmup, self.device)
         self._guard = Guard(self.device)
         self._guard.adopt(self._moves.optimizers)
-        networks: list[Any] = [self.generator, self.discriminator, self.average]
-        self._changing = [it for it in networks if hasattr(it, "progress")]
+        self._changing: list[Any] = [it for it in (*networks, self.average) if hasattr(it, "progress")]
         self._accumulate = checked_count("accumulate", accumulate)
         self._execution = self._chosen(execution)
         self._draws = 0
@@ -174,6 +188,7 @@ class Trainer:
         self._averaged_nimg = 0
         self._given: Tensor | None = None
         self._real: Tensor | None = None
+        self._labels: Tensor | None = None
         self._ahead: Scene | None = None
         self._seconds = 0.0
         self._t0: float | None = None
@@ -190,12 +205,12 @@ class Trainer:
 
     # One step.
 
-    def step(self, real: Tensor | Iterator[Tensor]) -> dict[str, Tensor]:
+    def step(self, real: Batch | Iterator[Batch]) -> dict[str, Tensor]:
         """Carry out one plan: in each phase first all gradients, then all updates.
 
         Args:
             real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for
-                all. Of a batch that is a tuple or list, as with labels, the first part is taken.
+                all. A batch may be ``(samples, labels)``; labels are for networks that take classes.
 
         Returns:
             The latest numbers by their log names, scalars on the device; reading one waits for it.
@@ -205,7 +220,7 @@ class Trainer:
             ConfigError: when there is no batch left, or the policy's plan is none.
         """
         batches = as_batches(real)
-        self._given = self._real = self._ahead = None
+        self._given = self._real = self._labels = self._ahead = None
         self._begin_step()
         for phase in self._plan(batches):
             self._take(phase, batches)
@@ -230,36 +245,40 @@ class Trainer:
         self.steps += 1
         self._moves.end_warmup(self.steps)
 
-    def discriminator_step(self, real: Tensor, z: Tensor) -> dict[str, Tensor]:
+    def discriminator_step(self, real: Tensor, z: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Update the discriminator once. See :meth:`end_step`.
 
         Args:
             real: real samples ``(n, ...)``.
             z: latents ``(n, z_dim)``.
+            labels: the classes of the real samples, ``(n,)``, for networks that take them.
 
         Returns:
             ``d_loss`` (adversarial), each penalty as ``<name>_loss`` (its weight times its mean), ``d_loss_total``
             (what was minimized: ``d_loss`` plus each penalty times its ``every``), ``d_real`` and ``d_fake`` (mean
             logits), ``d_accuracy`` (share of pairs that D orders rightly), ``d_grad_norm``; scalars on the device.
         """
-        self._given, self._real = real, self._taken(real)
+        self._given, self._real = real, self._taken(real if labels is None else (real, labels))
         return self._move("D", self._real, z)
 
-    def generator_step(self, z: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
+    def generator_step(self, z: Tensor, real: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Update the generator once. See :meth:`end_step`.
 
         Args:
             z: latents ``(n, z_dim)``.
             real: real samples, for losses and penalties whose generator looks at them; if none is given, those of the
                 last :meth:`discriminator_step`. Others than these count in ``nimg`` when D sees them.
+            labels: the classes of the samples, ``(n,)``; if none are given, those of the last real ones.
 
         Returns:
             ``g_loss`` (adversarial), each penalty of the generator as ``<name>_loss``, ``g_loss_total``, ``d_fake_g``
             (mean logit of the new fakes) and ``g_grad_norm``; scalars on the device.
         """
-        if real is None or real is self._given:
-            return self._move("G", self._real, z)
-        return self._move("G", self._taken(real), z)
+        if real is not None and real is not self._given:
+            return self._move("G", self._taken(real if labels is None else (real, labels)), z)
+        if labels is not None:
+            self._labels = checked_labels(labels, self.classes).to(self.device)
+        return self._move("G", self._real, z)
 
     def _move(self, role: Role, real: Tensor | None, z: Tensor) -> dict[str, Tensor]:
         self._begin_step()
@@ -279,7 +298,7 @@ class Trainer:
         for network in self._changing:
             network.progress(kimg)
 
-    def _plan(self, batches: Iterator[Tensor]) -> tuple[Phase, ...]:
+    def _plan(self, batches: Iterator[Batch]) -> tuple[Phase, ...]:
         if self.steps < self._warmup_steps:
             return (("W",),)
         if not self.balance.looks_ahead:
@@ -296,9 +315,10 @@ class Trainer:
         plan = checked_plan(self.balance.plan(self.steps - self._warmup_steps, signals))
         return plan if self.balance.combine is None else gathering(plan)
 
-    def _take(self, phase: Phase, batches: Iterator[Tensor]) -> None:
+    def _take(self, phase: Phase, batches: Iterator[Batch]) -> None:
         """Take the next real batch where a phase shows one to D; else the step's last one stands."""
-        wanted = self._real is None and (self._objectives.g_uses_real or not self._batch)
+        looks_at_real = self._objectives.g_uses_real or self.classes
+        wanted = self._real is None and (looks_at_real or not self._batch)
         if self._ahead is None and (wanted or not ON_NEW_SAMPLES.isdisjoint(phase)):
             try:
                 self._real = self._taken(next(batches))
@@ -314,9 +334,10 @@ class Trainer:
         z = torch.randn(self._batch, self._require_z_dim(), device=self.device)
         return self._scene(self._real, z, phase)
 
-    def _taken(self, real: Tensor | Sequence[Tensor]) -> Tensor:
-        real = real if isinstance(real, Tensor) else real[0]
+    def _taken(self, batch: Batch) -> Tensor:
+        real, labels = checked_batch(batch, self.classes)
         self._batch = self._unseen = len(real)
+        self._labels = None if labels is None else labels.to(self.device, non_blocking=True)
         real = real.to(self.device, non_blocking=True)
         return real.contiguous(memory_format=torch.channels_last) if self._is_channels_last else real
 
@@ -332,6 +353,9 @@ class Trainer:
             real=real,
             generator=self.generator,
             z=z,
+            labels=fitting_labels(self._labels, z, self.classes),
+            augment=None if self.augment is None else self.augment.augment,
+            strength=self._strength(),
             layers=self._layers,
             autocast=self._autocast,
             kimg=self.nimg / 1000,
@@ -339,6 +363,14 @@ class Trainer:
             still_generator=phase == ("D",),
             joint=phase == ("D",) and self._joint,
         )
+
+    def _strength(self) -> Tensor | None:
+        """How often D sees a sample changed: what it was adapted to, else as it is scheduled."""
+        if self.augment is None:
+            return None
+        if self.augment.adaptive is not None and STRENGTH in self._memory:
+            return self._memory[STRENGTH]
+        return torch.full((), value_at(self.augment.p, self.nimg / 1000), device=self.device)
 
     def _play(self, moves: Sequence[Move], scene: Scene, alone: bool = True) -> Numbers:
         """Let players move together; ``alone`` says that no other weights have a part in the scene's graph."""
@@ -400,10 +432,11 @@ class Trainer:
             rank=self.fabric.global_rank,
             ranks=self.fabric.world_size,
             flip=flip,
+            labelled=self.classes > 0,
             device=self.device,
         )
 
-    def _from(self, feed: Feed) -> Generator[Tensor, None, None]:
+    def _from(self, feed: Feed) -> Generator[Batch, None, None]:
         with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
             while True:
                 with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
@@ -455,7 +488,7 @@ class Trainer:
     # Samples.
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+    def sample(self, n: int, seed: int = 0, batch: int = 256, labels: Tensor | None = None) -> Tensor:
         """Samples of the averaged generator, ``(n, ...)`` on the CPU; the same for the same seed.
 
         They are made in float32, whatever the precision of training.
@@ -464,11 +497,15 @@ class Trainer:
             n: how many.
             seed: of their latents.
             batch: how many at a time.
+            labels: their classes, ``(n,)``, for networks that take them; if none are given, one class after the other.
         """
-        chunks = torch.split(latents(n, self._require_z_dim(), seed), batch)
+        given = [latents(n, self._require_z_dim(), seed)]
+        if self.classes:
+            given.append(torch.arange(n) % self.classes if labels is None else checked_labels(labels, self.classes))
         self._guard.raise_if_failed()
         with self._randomness.stretch(_SAMPLE, seed):
-            return torch.cat([self.average(chunk.to(self.device)).cpu() for chunk in chunks])
+            chunks = zip(*(torch.split(it.to(self.device), batch) for it in given), strict=True)
+            return torch.cat([self.average(*chunk).cpu() for chunk in chunks])
 
     def _require_z_dim(self) -> int:
         if self.z_dim is None:
