@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from poise import (
+        augment,
         balance,
         config,
         constraints,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from poise.trainer import Trainer
 
 _MODULES = (
+    "augment",
     "balance",
     "config",
     "constraints",
@@ -55,6 +57,7 @@ _NAMES = {"Trainer": "trainer"}
 
 __all__ = [
     "Trainer",
+    "augment",
     "balance",
     "config",
     "constraints",
