@@ -67,14 +67,14 @@ def checked_labels(labels: Any, classes: int) -> Tensor:
     """Labels, int64 ``(n,)``. Those on an accelerator are not looked at, as that would wait for it."""
     if not classes:
         raise ConfigError("labels are given, and the networks take no classes: give Trainer(..., classes=...)")
-    labels = torch.as_tensor(labels)
-    if labels.ndim != 1 or labels.is_floating_point():
-        raise ConfigError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}; they must be whole numbers, (n,)")
-    if labels.device.type == "cpu" and len(labels):
-        low, high = int(labels.min()), int(labels.max())
+    found = torch.as_tensor(labels)
+    if found.ndim != 1 or found.is_floating_point():
+        raise ConfigError(f"labels are {found.dtype} of shape {tuple(found.shape)}; they must be whole numbers, (n,)")
+    if found.device.type == "cpu" and len(found):
+        low, high = int(found.min()), int(found.max())
         if low < 0 or high >= classes:
             raise ConfigError(f"labels go from {low} to {high}, and the networks take {classes} classes, from 0")
-    return labels.long()
+    return found.long()
 
 
 def fitting_labels(labels: Tensor | None, z: Tensor, classes: int) -> Tensor | None:
