@@ -67,9 +67,7 @@ def test_batches_of_data_sets_have_the_labels_of_their_items() -> None:
 
 
 def test_data_without_labels_is_refused() -> None:
-    with pytest.raises(
-        DataError, match="these samples have no labels, which class-conditional networks need"
-    ):
+    with pytest.raises(DataError, match="these samples have no labels, which class-conditional networks need"):
         Batches(torch.randn(8, 2), 4, labelled=True)
     with pytest.raises(DataError, match=r"item \d of the TensorDataset has no label; for networks that take classes"):
         Batches(TensorDataset(torch.randn(8, 2)), 4, labelled=True).batch(0)
@@ -174,9 +172,7 @@ def test_labels_and_latents_that_do_not_fit() -> None:
 
 
 def test_networks_of_another_number_of_classes() -> None:
-    with pytest.raises(
-        ConfigError, match="the generator takes 3 classes, and the trainer was told of 4"
-    ):
+    with pytest.raises(ConfigError, match="the generator takes 3 classes, and the trainer was told of 4"):
         make(classes=4)
     with pytest.raises(ConfigError, match="classes is -1; it must be at least 0"):
         make(classes=-1)
