@@ -57,7 +57,7 @@ def test_d_sees_reals_and_fakes_augmented_whoever_moves(options: dict[str, Any])
     trainer = make(Augmented(darker, 0.5), **options)
     trainer.discriminator.seen.clear()
     trainer.step(reals())
-    assert all(-6 <= seen.min() and seen.max() <= -4 for seen in trainer.discriminator.seen)
+    assert all(seen.min() >= -6 and seen.max() <= -4 for seen in trainer.discriminator.seen)
     assert float(trainer.signals["augment_p"]) == 0.5
     assert trainer.sample(4).abs().max() <= 1
 
