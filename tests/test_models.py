@@ -41,6 +41,7 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
         (1, 128, 128),
         (3, 256, 256),
     ],
+    "r3gan": [(1, 8, 8), (3, 16, 16), (1, 32, 32), (3, 32, 32), (4, 32, 32), (3, 64, 64), (1, 128, 128), (3, 256, 256)],
     "progressive": [(1, 4, 4), (3, 8, 8), (4, 16, 16), (1, 32, 32), (3, 64, 64), (3, 128, 128)],
     "began": [(1, 8, 8), (3, 16, 16), (1, 32, 32), (3, 32, 32), (4, 32, 32), (3, 64, 64), (1, 128, 128)],
 }
@@ -58,6 +59,7 @@ DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "dcgan, spectral norm": {"norm": "none", "spectral_norm": True},
     "resnet": {},
     "resnet, spectral norm": {"spectral_norm": True},
+    "r3gan": {},
     "progressive": {"grow_kimg": [0], "fade_kimg": 2},
     "began": {"hidden": 8},
     "began, squared errors": {"hidden": 8, "eta": 2},

@@ -25,6 +25,7 @@ from poise.models.progressive import (
     progressive_discriminator,
     progressive_generator,
 )
+from poise.models.r3gan import r3gan_discriminator, r3gan_generator
 from poise.models.recompute import recompute_
 from poise.models.resnet import resnet_discriminator, resnet_generator
 from poise.models.spectral import spectral_norm_
@@ -55,6 +56,8 @@ __all__ = [
     "orthogonal_",
     "progressive_discriminator",
     "progressive_generator",
+    "r3gan_discriminator",
+    "r3gan_generator",
     "recompute_",
     "resnet_discriminator",
     "resnet_generator",

@@ -10,6 +10,7 @@ from poise.models.began import began_discriminator, began_generator
 from poise.models.dcgan import dcgan_discriminator, dcgan_generator
 from poise.models.mlp import mlp_discriminator, mlp_generator
 from poise.models.progressive import progressive_discriminator, progressive_generator
+from poise.models.r3gan import r3gan_discriminator, r3gan_generator
 from poise.models.resnet import resnet_discriminator, resnet_generator
 
 __all__ = ["PRESETS", "Preset"]
@@ -32,6 +33,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "mlp": Preset(mlp_generator, mlp_discriminator),
         "dcgan": Preset(dcgan_generator, dcgan_discriminator),
         "resnet": Preset(resnet_generator, resnet_discriminator),
+        "r3gan": Preset(r3gan_generator, r3gan_discriminator),
         "progressive": Preset(progressive_generator, progressive_discriminator),
         "began": Preset(began_generator, began_discriminator),
     }
