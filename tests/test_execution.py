@@ -28,6 +28,9 @@ sgd = partial(torch.optim.SGD, lr=0.05)
 adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.9), fused=True)
 
 
+FUSED = {"g_optimizer": adam, "d_optimizer": adam}
+
+
 def points(n: int = 16) -> Tensor:
     return torch.randn(n, 2, generator=torch.Generator().manual_seed(3))
 
@@ -173,6 +176,24 @@ def test_a_compiled_training_goes_on_from_where_it_was_saved() -> None:
 
 
 @pytest.mark.usefixtures("traced")
+def test_compiled_gradients_lie_in_memory_as_their_weights_do() -> None:
+    """Fused optimizers take no notice of strides."""
+
+    def one(execution: str) -> Trainer:
+        torch.manual_seed(0)
+        networks = dcgan_generator(4, (3, 16, 16), 8), dcgan_discriminator((3, 16, 16), 8, norm="none")
+        trainer = make(*networks, **FUSED, penalties=weighted(wgan_gp=10.0), execution=execution)
+        real = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 0.5
+        return trainer if played(trainer, 2, real) else trainer
+
+    eager, compiled = one("eager"), one("compile")
+    for weight in compiled.discriminator.parameters():
+        assert weight.grad is not None
+        assert weight.grad.stride() == weight.stride()
+    assert_same(eager, compiled, tolerance=1e-4)
+
+
+@pytest.mark.usefixtures("traced")
 def test_what_cannot_be_compiled_is_said_once_and_done_eagerly() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
@@ -275,9 +296,6 @@ def recorded(recorder: Rerun | None = None, **options: Any) -> Trainer:
     recorder.trainer = trainer
     trainer._execution = Graphs(recorder, optimizers, changes, trainer._guard.deferred)
     return trainer
-
-
-FUSED = {"g_optimizer": adam, "d_optimizer": adam}
 
 
 @pytest.mark.usefixtures("deferred")

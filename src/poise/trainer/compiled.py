@@ -3,6 +3,7 @@
 from __future__ import annotations  # nested functions are traced, and their annotations would be too
 
 import warnings
+from collections.abc import Sequence
 from itertools import count
 from types import FunctionType, MethodType
 from typing import Any, ClassVar
@@ -89,8 +90,9 @@ class _Program:
         # PyTorch keeps only a few programs for one function, which are those of all trainers: so each has its own.
         code = _Program._gradients.__code__
         own_function = FunctionType(code.replace(co_name=f"{code.co_name}_{next(_numbers)}"), globals())
-        # Only this one would draw random numbers in a way of its own.
-        options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None
+        options: dict[str, Any] = {"guard_filter_fn": _may_change}
+        if backend == "inductor":
+            options["fallback_random"] = True  # only this one would draw random numbers in a way of its own
         self._compiled = torch.compile(
             MethodType(own_function, self), fullgraph=True, dynamic=False, backend=backend, options=options
         )
@@ -121,6 +123,8 @@ class _Program:
 
         gradients, (loss, (numbers, moved, kept)) = grad_and_value(loss_of, has_aux=True)(weights)
         norm = norm_of(list(gradients.values()))
+        # As autograd itself does it: fused optimizers take no notice of strides.
+        gradients = {name: torch.empty_like(weights[name]).copy_(it) for name, it in gradients.items()}
         return loss, norm, numbers, gradients, moved, kept
 
 
@@ -148,3 +152,10 @@ class _Game(nn.Module):
         )
         loss, numbers = self._objective(scene, self._turn.with_factors(factors))
         return loss, numbers, dict(scene.memory)
+
+
+def _may_change(guards: Sequence[Any]) -> list[bool]:
+    """What a program asks each time before it runs, which takes long: not for functions, and PyTorch's own layers."""
+    layers = torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe(guards)  # type: ignore[no-untyped-call]
+    functions = torch.compiler.skip_guard_on_globals_unsafe(guards)  # type: ignore[no-untyped-call]
+    return [*map(all, zip(layers, functions, strict=True))]
