@@ -17,7 +17,7 @@ def normalize(layer: nn.Module) -> None:
 
 
 def spectral_norm_(module: nn.Module) -> nn.Module:
-    r"""Divide the weight of every linear and convolutional layer by its largest singular value; in place.
+    r"""Divide the weight of every linear and convolutional layer and embedding by its largest singular value; in place.
 
     .. math:: \bar W = W / \sigma(W), \qquad \sigma(W) = \max_{\|h\|_2 \le 1} \|W h\|_2
 
