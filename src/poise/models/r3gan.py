@@ -65,9 +65,9 @@ class _Plan(NamedTuple):
 
 _SIZES: Mapping[str, _Plan] = MappingProxyType(
     {
-        "nano": _Plan(128, 4, 1, 16),
-        "tiny": _Plan(256, 8, 1, 16),
-        "small": _Plan(384, 16, 2, 16),
+        "nano": _Plan(64, 4, 1, 16),
+        "tiny": _Plan(128, 8, 1, 16),
+        "small": _Plan(256, 8, 2, 16),
         # The paper's: for CIFAR-10 and FFHQ, and for ImageNet.
         "base": _Plan(768, 32, 2, 16),
         "large": _Plan(1536, 32, 2, 16),
@@ -257,17 +257,19 @@ def r3gan_generator(
 
     As in the paper the last layer is linear: samples may leave [-1, 1], and are clipped where they become pictures.
 
-    ======= ===== ======================== ====== ================================================
-    size    width up to a side of          blocks
-    ======= ===== ======================== ====== ================================================
-    nano    128   4                        1      trains on two cores of a CPU
-    tiny    256   8                        1
-    small   384   16                       2
-    base    768   32                       2      the paper's for CIFAR-10, FFHQ-64 and FFHQ-256
-    large   1536  32                       2      the paper's for ImageNet-32 and ImageNet-64
-    ======= ===== ======================== ====== ================================================
+    ======= ===== ================= ======
+    size    width up to a side of   blocks
+    ======= ===== ================= ======
+    nano    64    4                 1
+    tiny    128   8                 1
+    small   256   8                 2
+    base    768   32                2
+    large   1536  32                2
+    ======= ===== ================= ======
 
-    Above that side the channels are halved with each doubling. Groups have 16 channels.
+    Above that side the channels are halved with each doubling. Groups have 16 channels. ``nano`` trains on two cores of
+    a CPU, a step about as long as one of ``dcgan``'s; ``base`` is the paper's for CIFAR-10, FFHQ-64 and FFHQ-256, and
+    ``large`` that for ImageNet-32 and ImageNet-64.
 
     Args:
         z_dim: the latent dimension; 64 in the paper.
