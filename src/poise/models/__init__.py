@@ -7,10 +7,15 @@ A preset is a pair of functions that build a generator ``(z_dim, shape) -> nn.Mo
 ``shape -> nn.Module``. Any ``nn.Module`` with the same inputs and outputs will do in their place: a generator takes
 latents ``(n, z_dim)`` and gives samples ``(n, *shape)``; a discriminator takes samples and gives logits ``(n, 1)``, or
 ``(n, outputs)`` for a loss that wants several.
+
+Networks of class labels, which presets build with ``classes=k``, take labels ``(n,)``, int64 from 0 to k - 1, beside
+them: ``generator(z, labels)`` and ``discriminator(x, labels)``. They say so by an attribute ``classes``, the number k;
+:func:`classes_of` reads it of any module, as 0 where there is none.
 """
 
 from poise.models.began import BeganDiscriminator, began_discriminator, began_generator
 from poise.models.build import build, initializer_of
+from poise.models.conditional import Conditional, classes_of
 from poise.models.dcgan import dcgan_discriminator, dcgan_generator
 from poise.models.growing import Growing
 from poise.models.initialize import INITIALIZERS, kaiming_, normal_, orthogonal_, xavier_
@@ -37,6 +42,7 @@ __all__ = [
     "OPS",
     "PRESETS",
     "BeganDiscriminator",
+    "Conditional",
     "Growing",
     "Network",
     "Preset",
@@ -46,6 +52,7 @@ __all__ = [
     "began_discriminator",
     "began_generator",
     "build",
+    "classes_of",
     "dcgan_discriminator",
     "dcgan_generator",
     "initializer_of",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from poise.errors import ConfigError
 from poise.models.checks import require_positive, square
+from poise.models.conditional import require_unconditional
 
 __all__ = ["BeganDiscriminator", "began_discriminator", "began_generator"]
 
@@ -98,7 +99,7 @@ class BeganDiscriminator(nn.Module):
         return -(errors.abs() if self.eta == 1 else errors.square()).mean(1, keepdim=True)
 
 
-def began_generator(z_dim: int, shape: Sequence[int], width: int = 64) -> nn.Sequential:
+def began_generator(z_dim: int, shape: Sequence[int], width: int = 64, classes: int = 0) -> nn.Sequential:
     """Latents ``(n, z_dim)`` to images ``(n, *shape)``: the architecture of the discriminator's decoder.
 
     As in the paper the last layer is linear: samples may leave [-1, 1], and are clipped where they become pictures.
@@ -107,18 +108,20 @@ def began_generator(z_dim: int, shape: Sequence[int], width: int = 64) -> nn.Seq
         z_dim: the latent dimension; 64 in the paper, which draws latents uniformly from [-1, 1].
         shape: ``(channels, side, side)``.
         width: channels of every stage; 128 in the paper's largest network, for a side of 128.
+        classes: 0: there is no network of this preset that takes labels.
 
     Raises:
         ShapeError: when the shape is none that BEGAN makes.
-        ConfigError: when the width is below 1.
+        ConfigError: when the width is below 1, or there are classes.
     """
+    require_unconditional("began", classes)
     channels, side = square("began", shape, _SIDES)
     require_positive(width=width)
     return _decoder(z_dim, channels, side, width)
 
 
 def began_discriminator(
-    shape: Sequence[int], width: int = 64, hidden: int = 64, eta: Literal[1, 2] = 1
+    shape: Sequence[int], width: int = 64, hidden: int = 64, eta: Literal[1, 2] = 1, classes: int = 0
 ) -> BeganDiscriminator:
     """Images ``(n, *shape)`` to logits ``(n, 1)``: minus the error of reconstructing them.
 
@@ -127,11 +130,13 @@ def began_discriminator(
         width: channels of the encoder's first stage; the k-th has k times as many, and all of the decoder's once.
         hidden: the dimension of the embedding; 64 in the paper.
         eta: 1 for the mean absolute error, 2 for the mean squared error.
+        classes: 0: there is no network of this preset that takes labels.
 
     Raises:
         ShapeError: when the shape is none that BEGAN takes.
-        ConfigError: when ``width`` or ``hidden`` is below 1, or ``eta`` is neither 1 nor 2.
+        ConfigError: when ``width`` or ``hidden`` is below 1, ``eta`` is neither 1 nor 2, or there are classes.
     """
+    require_unconditional("began", classes)
     channels, side = square("began", shape, _SIDES)
     require_positive(width=width, hidden=hidden)
     return BeganDiscriminator(_encoder(channels, side, width, hidden), _decoder(hidden, channels, side, width), eta)

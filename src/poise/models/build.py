@@ -1,16 +1,19 @@
 """From layer strings to a network: the grammar says what is written, the ops what it makes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from poise.errors import ConfigError, PoiseError, ShapeError, nearest
 from poise.models.arguments import Bound, Kind, Parameter, bind, parameters, read
+from poise.models.conditional import Projection, require_classes
 from poise.models.grammar import Layer, Value, parse
 from poise.models.initialize import INITIALIZERS
-from poise.models.layers import Combine, Noise, Recall
+from poise.models.layers import Combine, EqualLinear, Noise, Recall
 from poise.models.network import Network
 from poise.models.ops import OPS
 from poise.models.site import BODY, BRANCH, Built, Op, Shape, Site
@@ -28,6 +31,7 @@ def build(
     *,
     initializer: str | Initializer | None = None,
     ops: Mapping[str, Op] = MappingProxyType({}),
+    classes: int = 0,
 ) -> Network:
     """The network of these layers, each of which takes what the one before it gives.
 
@@ -48,9 +52,11 @@ def build(
         initializer: how the weights of all layers begin that do not say it themselves: a text as in the option, or a
             function of a module. None leaves torch's own.
         ops: further ops by name; see :mod:`poise.models.ops`.
+        classes: make it a discriminator of samples and labels of so many classes: the last layer, which must be linear,
+            gets a projection of the label on what comes into it (Miyato and Koyama 2018, arXiv 1802.05637). 0 for none.
 
     Returns:
-        A module from ``(n, *input_shape)`` to ``(n, *output_shape)``.
+        A module from ``(n, *input_shape)`` to ``(n, *output_shape)``; with classes it takes labels ``(n,)``, too.
 
     Raises:
         ConfigError: when a layer is not written as it must be; the message shows the place.
@@ -67,9 +73,9 @@ def build(
     shape = tuple(input_shape)
     if not 1 <= len(shape) <= 3 or not all(isinstance(size, int) and size >= 1 for size in shape):
         raise ShapeError(f"input_shape is {shape}; it must be (features,), (c, length) or (c, h, w), each at least 1")
-    return _Builder(
-        shape, initializer_of(initializer) if isinstance(initializer, str) else initializer, {**OPS, **ops}
-    ).network(layers)
+    require_classes(classes)
+    drawing = initializer_of(initializer) if isinstance(initializer, str) else initializer
+    return _Builder(shape, drawing, {**OPS, **ops}).network(layers, classes)
 
 
 class _Builder:
@@ -82,7 +88,7 @@ class _Builder:
         self.named: dict[str, Shape] = {}
         self.owners: dict[str, str] = {}
 
-    def network(self, texts: Sequence[str]) -> Network:
+    def network(self, texts: Sequence[str], classes: int) -> Network:
         made: dict[str, nn.Module] = {}
         shapes: list[Shape] = []
         shape = self.input_shape
@@ -93,7 +99,11 @@ class _Builder:
             made[built.name or str(place)] = built.module
             shape = built.shape
             shapes.append(shape)
-        return Network(made, [" ".join(text.split()) for text in texts], shapes, self.input_shape)
+        if classes:
+            key, head = list(made.items())[-1]
+            features = prod(shapes[-2] if len(shapes) > 1 else self.input_shape)
+            made[key] = _projection(parse(texts[-1], f"layer {len(texts)}"), head, features, prod(shape), classes)
+        return Network(made, [" ".join(text.split()) for text in texts], shapes, self.input_shape, classes)
 
     def layer(self, layer: Layer, shape: Shape) -> Built:
         """The module of a layer that takes ``shape``."""
@@ -208,6 +218,17 @@ class _Builder:
             raise _error(layer, column, f"the name '{name}' has a meaning already; choose another")
         self.named[name] = shape
         self.owners[name] = layer.source.where
+
+
+def _projection(layer: Layer, head: nn.Module, features: int, outputs: int, classes: int) -> Projection:
+    """The last layer of a discriminator of classes."""
+    if not isinstance(head, nn.Linear | EqualLinear):
+        reason = "the projection of labels is on what comes into a linear layer; with classes the list must end in one"
+        raise _error(layer, layer.column, f"{reason}, such as 'linear 1'")
+    projection = Projection(head, features, outputs, classes)
+    if parametrize.is_parametrized(head, "weight"):
+        normalize(projection.vectors)
+    return projection
 
 
 # Words of the language, and attributes of the modules whose children are named.

@@ -8,6 +8,7 @@ from torch import nn
 
 from poise.errors import ConfigError
 from poise.models.checks import require_positive
+from poise.models.conditional import joined, projected, sequence
 
 __all__ = ["mlp_discriminator", "mlp_generator"]
 
@@ -25,7 +26,7 @@ def _layers(inputs: int, width: int, depth: int, outputs: int, slope: float) -> 
 
 
 def mlp_generator(
-    z_dim: int, shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2
+    z_dim: int, shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2, classes: int = 0
 ) -> nn.Sequential:
     """Latents ``(n, z_dim)`` to samples ``(n, *shape)``; images end in tanh, vectors are unbounded.
 
@@ -35,13 +36,23 @@ def mlp_generator(
         width: units of each hidden layer.
         depth: hidden layers.
         slope: of the leaky ReLU.
+        classes: classes of labels that the generator takes beside latents; 0 for none.
+
+    Raises:
+        ConfigError: when a size is below 1, or ``depth`` or ``classes`` below 0.
     """
-    layers = _layers(z_dim, width, depth, prod(shape), slope)
-    return nn.Sequential(*layers, *([nn.Tanh(), nn.Unflatten(1, tuple(shape))] if len(shape) > 1 else []))
+    start, features = joined(z_dim, classes)
+    layers = [*start, *_layers(features, width, depth, prod(shape), slope)]
+    return sequence([*layers, *([nn.Tanh(), nn.Unflatten(1, tuple(shape))] if len(shape) > 1 else [])], classes)
 
 
 def mlp_discriminator(
-    shape: Sequence[int], width: int = 128, depth: int = 3, slope: float = 0.2, outputs: int = 1
+    shape: Sequence[int],
+    width: int = 128,
+    depth: int = 3,
+    slope: float = 0.2,
+    outputs: int = 1,
+    classes: int = 0,
 ) -> nn.Sequential:
     """Samples ``(n, *shape)`` to logits ``(n, outputs)``.
 
@@ -51,9 +62,12 @@ def mlp_discriminator(
         depth: hidden layers.
         slope: of the leaky ReLU.
         outputs: logits a sample.
+        classes: classes of labels that the discriminator takes beside samples; 0 for none.
 
     Raises:
-        ConfigError: when ``outputs`` is below 1.
+        ConfigError: when a size is below 1, or ``depth`` or ``classes`` below 0.
     """
     require_positive(outputs=outputs)
-    return nn.Sequential(nn.Flatten(), *_layers(prod(shape), width, depth, outputs, slope))
+    *layers, head = _layers(prod(shape), width, depth, outputs, slope)
+    features = width if depth else prod(shape)
+    return sequence([nn.Flatten(), *layers, projected(head, features, outputs, classes)], classes)

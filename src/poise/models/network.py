@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from poise.errors import ShapeError
+from poise.errors import ConfigError, ShapeError
+from poise.models.conditional import LABELS, require_labels
 from poise.models.layers import INPUT, Chain, Combine, Wired, run
 
 __all__ = ["Network"]
@@ -21,8 +22,10 @@ class Network(nn.Module):
         texts: how each was written.
         shapes: the shape of a sample that each gives.
         input_shape: the shape of a sample that the network takes.
+        classes: classes of the labels that it takes beside samples; 0 for none.
 
     Attributes:
+        classes: likewise.
         input_shape: the shape of a sample that comes in.
         output_shape: the shape of a sample that goes out.
         texts: how each layer was written.
@@ -35,6 +38,7 @@ class Network(nn.Module):
         texts: Sequence[str],
         shapes: Sequence[Sequence[int]],
         input_shape: Sequence[int],
+        classes: int = 0,
     ) -> None:
         super().__init__()
         for key, layer in layers.items():
@@ -43,6 +47,7 @@ class Network(nn.Module):
         self.shapes = tuple(tuple(shape) for shape in shapes)
         self.input_shape = tuple(input_shape)
         self.output_shape = self.shapes[-1]
+        self.classes = classes
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -53,11 +58,12 @@ class Network(nn.Module):
         """The layers by their keys, and those in parentheses that have a name by it."""
         return dict(self.named_children()) | dict(_named(self))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, *input_shape)`` to ``(n, *output_shape)``.
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``(n, *input_shape)``, and labels ``(n,)`` where there are classes, to ``(n, *output_shape)``.
 
         Raises:
-            ShapeError: when the input has another shape.
+            ShapeError: when the input has another shape, or labels are missing or of another shape or type.
+            ConfigError: when a label is outside the range, or the network takes none.
         """
         if x.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, ("n", *self.input_shape)))
@@ -65,7 +71,12 @@ class Network(nn.Module):
                 f"the network takes ({wanted}) and was given {tuple(x.shape)}; build it for this shape, or bring the "
                 "input to the other"
             )
-        return run(self.named_children(), x, {INPUT: x})
+        kept = {INPUT: x}
+        if self.classes:
+            kept[LABELS] = require_labels(labels, self.classes, len(x))
+        elif labels is not None:
+            raise ConfigError("labels were given, and the network takes none; build it with classes=")
+        return run(self.named_children(), x, kept)
 
     def __repr__(self) -> str:
         rows = [

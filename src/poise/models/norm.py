@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from torch import nn
 
 from poise.errors import ConfigError, nearest
+from poise.models.conditional import ConditionalBatchNorm2d
 
 __all__ = ["Norm", "norm2d", "require_norm"]
 
@@ -21,6 +22,8 @@ def require_norm(norm: Norm) -> None:
         raise ConfigError(f"norm: there is no normalization {norm!r} {nearest(str(norm), get_args(Norm))}")
 
 
-def norm2d(channels: int, norm: Norm) -> list[nn.Module]:
-    """The layers that normalize images of so many channels: one, or none."""
-    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
+def norm2d(channels: int, norm: Norm, classes: int = 0) -> list[nn.Module]:
+    """The layers that normalize images of so many channels: one, with classes a conditional one; or none."""
+    if norm != "batch":
+        return []
+    return [ConditionalBatchNorm2d(classes, channels) if classes else nn.BatchNorm2d(channels)]

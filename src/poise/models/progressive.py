@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from poise.models.checks import require_positive, square
+from poise.models.conditional import require_unconditional
 from poise.models.growing import Growing
 from poise.models.layers import EqualConv2d, EqualLinear, MinibatchStddev, PixelNorm
 
@@ -174,6 +175,7 @@ def progressive_generator(
     first: int = 4,
     grow_kimg: float | Sequence[float] = 600.0,
     fade_kimg: float | None = None,
+    classes: int = 0,
 ) -> ProgressiveGenerator:
     """Latents ``(n, z_dim)`` to images ``(n, *shape)``. Each latent is first scaled to the length sqrt(z_dim).
 
@@ -188,12 +190,15 @@ def progressive_generator(
             single number, the kimg before the first growth and from each to the next.
         fade_kimg: how long each growth fades in; if none is given, half the shortest time between two growths, or half
             that before an only one. The paper grows at 800, 2400, 4000, ... kimg and fades for 800.
+        classes: 0: there is no network of this preset that takes labels.
 
     Raises:
         ShapeError: when the shape is none that these networks make.
         ConfigError: when a size is below 1, ``first`` no power of two from 4 to the data's side, or the schedule does
-            not lead to that side, does not increase, or fades longer than from one growth to the next.
+            not lead to that side, does not increase, or fades longer than from one growth to the next; or there are
+            classes.
     """
+    require_unconditional("progressive", classes)
     return ProgressiveGenerator(z_dim, shape, width, first, grow_kimg, fade_kimg)
 
 
@@ -204,6 +209,7 @@ def progressive_discriminator(
     grow_kimg: float | Sequence[float] = 600.0,
     fade_kimg: float | None = None,
     outputs: int = 1,
+    classes: int = 0,
 ) -> ProgressiveDiscriminator:
     """Images ``(n, *shape)`` to logits ``(n, outputs)``.
 
@@ -216,9 +222,11 @@ def progressive_discriminator(
         grow_kimg: as the generator's; see :func:`progressive_generator`.
         fade_kimg: as the generator's.
         outputs: logits a sample.
+        classes: 0: there is no network of this preset that takes labels.
 
     Raises:
         ShapeError: when the shape is none that these networks take.
         ConfigError: as :func:`progressive_generator`, or when ``outputs`` is below 1.
     """
+    require_unconditional("progressive", classes)
     return ProgressiveDiscriminator(shape, width, first, grow_kimg, fade_kimg, outputs)

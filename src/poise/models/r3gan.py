@@ -27,9 +27,11 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from poise.errors import ConfigError, nearest
 from poise.models.checks import require_positive, square
+from poise.models.conditional import joined, projected, sequence
 
 __all__ = ["r3gan_discriminator", "r3gan_generator"]
 
@@ -63,9 +65,9 @@ class _Plan(NamedTuple):
 
 _SIZES: Mapping[str, _Plan] = MappingProxyType(
     {
-        "nano": _Plan(128, 8, 1, 16),
-        "tiny": _Plan(256, 8, 1, 16),
-        "small": _Plan(384, 16, 2, 16),
+        "nano": _Plan(64, 4, 1, 16),
+        "tiny": _Plan(128, 8, 1, 16),
+        "small": _Plan(256, 8, 2, 16),
         # The paper's: for CIFAR-10 and FFHQ, and for ImageNet.
         "base": _Plan(768, 32, 2, 16),
         "large": _Plan(1536, 32, 2, 16),
@@ -116,11 +118,23 @@ def _stages(
     return _Stages(channels, widths, blocks or plan.blocks, group_width or plan.group_width)
 
 
+class _Pointwise(nn.Conv2d):
+    """A 1 x 1 convolution, computed as a product of matrices.
+
+    Second derivatives, as gradient penalties take them, then are products too; those of convolutions cost several times
+    as much.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
 def _convolution(
     inputs: int, outputs: int, size: int = 1, gain: float = 1.0, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
     """A convolution whose outputs have the variance of its inputs, times the gain squared; its bias begins at 0."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, groups=groups, bias=bias)
+    kind = _Pointwise if size == 1 else nn.Conv2d
+    layer = kind(inputs, outputs, size, padding=size // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, 0.0, gain / (size * sqrt(inputs // groups)))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -184,7 +198,8 @@ class _Resample(nn.Module):
         # As it lies in memory where channels come last, so that the products copy nothing.
         rows = self.matrix @ features.permute(0, 2, 3, 1).reshape(n, h, w * c)
         pixels = self.matrix @ rows.reshape(-1, w, c)
-        return pixels.reshape(n, *2 * [len(self.matrix)], c).permute(0, 3, 1, 2)
+        side = len(self.matrix)
+        return pixels.reshape(n, side, side, c).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
         """The sides, for the repr."""
@@ -225,7 +240,8 @@ class _Basis(nn.Module):
         self.modulation = _linear(z_dim, width)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.maps * self.modulation(z)[:, :, None, None]
+        factors: Tensor = self.modulation(z)
+        return self.maps * factors[:, :, None, None]
 
 
 def r3gan_generator(
@@ -235,22 +251,25 @@ def r3gan_generator(
     width: int | None = None,
     blocks: int | None = None,
     group_width: int | None = None,
+    classes: int = 0,
 ) -> nn.Sequential:
     """Latents ``(n, z_dim)`` to images ``(n, *shape)``.
 
     As in the paper the last layer is linear: samples may leave [-1, 1], and are clipped where they become pictures.
 
-    ======= ===== ======================== ====== ================================================
-    size    width up to a side of          blocks
-    ======= ===== ======================== ====== ================================================
-    nano    128   8                        1      trains on two cores of a CPU
-    tiny    256   8                        1
-    small   384   16                       2
-    base    768   32                       2      the paper's for CIFAR-10, FFHQ-64 and FFHQ-256
-    large   1536  32                       2      the paper's for ImageNet-32 and ImageNet-64
-    ======= ===== ======================== ====== ================================================
+    ======= ===== ================= ======
+    size    width up to a side of   blocks
+    ======= ===== ================= ======
+    nano    64    4                 1
+    tiny    128   8                 1
+    small   256   8                 2
+    base    768   32                2
+    large   1536  32                2
+    ======= ===== ================= ======
 
-    Above that side the channels are halved with each doubling. Groups have 16 channels.
+    Above that side the channels are halved with each doubling. Groups have 16 channels. ``nano`` trains on two cores of
+    a CPU, a step about as long as one of ``dcgan``'s; ``base`` is the paper's for CIFAR-10, FFHQ-64 and FFHQ-256, and
+    ``large`` that for ImageNet-32 and ImageNet-64.
 
     Args:
         z_dim: the latent dimension; 64 in the paper.
@@ -261,18 +280,22 @@ def r3gan_generator(
         group_width: channels of each group of the 3 x 3 convolutions. It must divide those of all; where none is
             given, groups have their greatest common divisor with 16.
 
+        classes: classes of labels that the generator takes beside latents; 0 for none. Latents are joined with a vector
+            of their class.
+
     Raises:
         ShapeError: when the shape is none that these networks make.
-        ConfigError: when there is no such ``size``, another is below 1, or groups do not fit.
+        ConfigError: when there is no such ``size``, another is below 1, ``classes`` below 0, or groups do not fit.
     """
     stages = _stages(shape, size, width, blocks, group_width)
     widths = stages.widths
-    layers: list[nn.Module] = [_Basis(z_dim, widths[0]), *stages.residual(widths[0])]
+    start, features = joined(z_dim, classes)
+    layers: list[nn.Module] = [*start, _Basis(features, widths[0]), *stages.residual(widths[0])]
     for stage, (before, after) in enumerate(pairwise(widths)):
         # A 1 x 1 convolution and resampling commute: each is where there are fewer pixels.
         layers += [_convolution(before, after)] if before != after else []
         layers += [_up(_SMALLEST << stage), *stages.residual(after)]
-    return nn.Sequential(*layers, _convolution(widths[-1], stages.channels, bias=True))
+    return sequence([*layers, _convolution(widths[-1], stages.channels, bias=True)], classes)
 
 
 def r3gan_discriminator(
@@ -282,6 +305,7 @@ def r3gan_discriminator(
     blocks: int | None = None,
     group_width: int | None = None,
     outputs: int = 1,
+    classes: int = 0,
 ) -> nn.Sequential:
     """Images ``(n, *shape)`` to logits ``(n, outputs)``.
 
@@ -292,6 +316,8 @@ def r3gan_discriminator(
         blocks: as the generator's.
         group_width: as the generator's.
         outputs: logits a sample.
+        classes: classes of labels that the discriminator takes beside samples; 0 for none. Their projection is on what
+            comes into the last, linear layer.
 
     Raises:
         ShapeError: when the shape is none that these networks take.
@@ -307,4 +333,5 @@ def r3gan_discriminator(
         layers += stages.residual(after)
     last = nn.Conv2d(widths[-1], widths[-1], _SMALLEST, groups=widths[-1], bias=False)
     nn.init.normal_(last.weight, 0.0, 1 / _SMALLEST)
-    return nn.Sequential(*layers, last, nn.Flatten(), _linear(widths[-1], outputs, bias=True))
+    head = projected(_linear(widths[-1], outputs, bias=True), widths[-1], outputs, classes)
+    return sequence([*layers, last, nn.Flatten(), head], classes)

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from poise.errors import ConfigError
+from poise.models.conditional import LABELS, Conditional, require_labels
+from poise.models.layers import run
 
 __all__ = ["recompute_"]
 
 _Buffers = dict[str, Tensor | None]
+
+_Keyed = tuple[str, nn.Module]
 
 
 def recompute_(network: nn.Module) -> None:
@@ -23,19 +27,20 @@ def recompute_(network: nn.Module) -> None:
     and spectral norms move once.
 
     Args:
-        network: a ``nn.Sequential``.
+        network: a ``nn.Sequential``, or one that takes labels.
 
     Raises:
         ConfigError: when it is none.
 
     Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, arXiv 1604.06174, section 4.
     """
-    if type(network) is not nn.Sequential:
+    recomputed = _RECOMPUTED.get(type(network))
+    if recomputed is None:
         raise ConfigError(
             f"activation_checkpointing is for networks that are a sequence of layers, such as dcgan and resnet; this "
             f"one is a {type(network).__name__}: leave it out"
         )
-    network.__class__ = _Recomputed
+    network.__class__ = recomputed
 
 
 class _Recomputed(nn.Sequential):
@@ -43,25 +48,37 @@ class _Recomputed(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """See ``nn.Sequential``."""
-        if not torch.is_grad_enabled():
-            return super().forward(x)  # type: ignore[no-any-return,no-untyped-call]
-        layers = list(self)
-        count = isqrt(len(layers))
-        for index in range(count):
-            segment = layers[index * len(layers) // count : (index + 1) * len(layers) // count]
-            x = checkpoint(partial(_run, segment), x, use_reentrant=False, context_fn=partial(_contexts, segment))
-        return x
+        return _in_segments(self, x, {})
 
 
-def _run(layers: list[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer(x)
+class _RecomputedConditional(Conditional):
+    """Likewise, of what takes labels."""
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See :class:`Conditional`."""
+        return _in_segments(self, x, {LABELS: require_labels(labels, self.classes, len(x))})
+
+
+_RECOMPUTED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Sequential: _Recomputed,
+    Conditional: _RecomputedConditional,
+}
+
+
+def _in_segments(network: nn.Sequential, x: Tensor, kept: dict[str, Tensor]) -> Tensor:
+    layers = list(network.named_children())
+    if not torch.is_grad_enabled():
+        return run(layers, x, kept)
+    count = isqrt(len(layers))
+    for index in range(count):
+        segment = layers[index * len(layers) // count : (index + 1) * len(layers) // count]
+        x = checkpoint(partial(run, segment), x, kept, use_reentrant=False, context_fn=partial(_contexts, segment))
     return x
 
 
-def _contexts(layers: list[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+def _contexts(layers: list[_Keyed]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Where a segment is first computed, and where it is computed again."""
-    modules = [module for layer in layers for module in layer.modules()]
+    modules = [module for _, layer in layers for module in layer.modules()]
     remembered = _Remembered(modules)
     return remembered, _AsRemembered(remembered)
 

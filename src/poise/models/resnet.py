@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from poise.models.checks import require_positive, square
+from poise.models.conditional import Projection, chain, joined, projected, require_classes, sequence
+from poise.models.layers import Wired, run
 from poise.models.norm import Norm, norm2d, require_norm
 from poise.models.spectral import spectral_norm_
 
@@ -60,33 +62,34 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class _UpBlock(nn.Module):
+class _UpBlock(Wired):
     """Doubles the side: normalization, ReLU and convolution, twice, the first time on repeated pixels; plus a shortcut.
 
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         norm: ``batch``, or ``none``.
+        classes: of the batch norms.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Norm, classes: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            *norm2d(inputs, norm),
+        layers = [
+            *norm2d(inputs, norm, classes),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
             _convolution(inputs, outputs, 3, sqrt(2), bias=norm == "none"),
-            *norm2d(outputs, norm),
+            *norm2d(outputs, norm, classes),
             nn.ReLU(),
             _convolution(outputs, outputs, 3, sqrt(2)),
-        )
+        ]
+        self.residual = chain(layers, classes)
         self.shortcut = _convolution(inputs, outputs, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: dict[str, Tensor] | None = None) -> Tensor:
         # A 1 x 1 convolution and the repetition of pixels commute: the cheaper order of the two.
-        shortcut = interpolate(self.shortcut(features), scale_factor=2)
-        summed: Tensor = self.residual(features) + shortcut
-        return summed
+        shortcut = interpolate(self.shortcut(x), scale_factor=2)
+        return run([("0", self.residual)], x, kept or {}) + shortcut
 
 
 class _DownBlock(nn.Module):
@@ -126,7 +129,9 @@ class _SumPool(nn.Module):
         return features.sum((2, 3))
 
 
-def resnet_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> nn.Sequential:
+def resnet_generator(
+    z_dim: int, shape: Sequence[int], width: int = 64, norm: Norm = "batch", classes: int = 0
+) -> nn.Sequential:
     """Latents ``(n, z_dim)`` to images ``(n, *shape)`` in [-1, 1].
 
     Args:
@@ -135,28 +140,35 @@ def resnet_generator(z_dim: int, shape: Sequence[int], width: int = 64, norm: No
         width: the unit of the channels: 4 times as many everywhere up to a side of 32; above, from 16 times as many at
             4 x 4 to once as many at full size. 64 is the paper's.
         norm: ``batch``, or ``none``.
+        classes: classes of labels that the generator takes beside latents; 0 for none. Each class has its own gains and
+            biases of batch norms, as in Miyato and Koyama 2018; without these, latents are joined with a vector of
+            their class.
 
     Raises:
         ShapeError: when the shape is none that these networks make.
-        ConfigError: when the width is below 1, or there is no such ``norm``.
+        ConfigError: when the width is below 1, ``classes`` below 0, or there is no such ``norm``.
     """
     channels, side = square("resnet", shape, tuple(_GENERATOR))
     require_norm(norm)
     require_positive(width=width)
+    require_classes(classes)
     widths = [width * multiple for multiple in _GENERATOR[side]]
-    return nn.Sequential(
-        _linear(z_dim, 16 * widths[0]),
+    start, features = joined(z_dim, classes if norm == "none" else 0)
+    layers = [
+        *start,
+        _linear(features, 16 * widths[0]),
         nn.Unflatten(1, (widths[0], 4, 4)),
-        *(_UpBlock(inputs, outputs, norm) for inputs, outputs in pairwise(widths)),
-        *norm2d(widths[-1], norm),
+        *(_UpBlock(inputs, outputs, norm, classes) for inputs, outputs in pairwise(widths)),
+        *norm2d(widths[-1], norm, classes),
         nn.ReLU(),
         _convolution(widths[-1], channels, 3),
         nn.Tanh(),
-    )
+    ]
+    return sequence(layers, classes)
 
 
 def resnet_discriminator(
-    shape: Sequence[int], width: int = 64, spectral_norm: bool = False, outputs: int = 1
+    shape: Sequence[int], width: int = 64, spectral_norm: bool = False, outputs: int = 1, classes: int = 0
 ) -> nn.Sequential:
     """Images ``(n, *shape)`` to logits ``(n, outputs)``.
 
@@ -166,10 +178,12 @@ def resnet_discriminator(
             first block to 16 times as many in the last. 64 is the paper's.
         spectral_norm: divide every weight by its largest singular value, as the paper does.
         outputs: logits a sample.
+        classes: classes of labels that the discriminator takes beside samples; 0 for none. Their projection is on the
+            summed features, as in Miyato and Koyama 2018, arXiv 1802.05637.
 
     Raises:
         ShapeError: when the shape is none that these networks take.
-        ConfigError: when ``width`` or ``outputs`` is below 1.
+        ConfigError: when ``width`` or ``outputs`` is below 1, or ``classes`` below 0.
     """
     channels, side = square("resnet", shape, tuple(_DISCRIMINATOR))
     require_positive(width=width, outputs=outputs)
@@ -179,7 +193,10 @@ def resnet_discriminator(
         _DownBlock(before, after, halve=number < len(halving), first=number == 0)
         for number, (before, after) in enumerate(pairwise(widths))
     ]
-    network = nn.Sequential(*blocks, nn.ReLU(), _SumPool(), _linear(widths[-1], outputs))
+    head = projected(_linear(widths[-1], outputs), widths[-1], outputs, classes)
+    if isinstance(head, Projection):
+        nn.init.xavier_uniform_(head.vectors.weight)
+    network = sequence([*blocks, nn.ReLU(), _SumPool(), head], classes)
     if spectral_norm:
         spectral_norm_(network)
     return network

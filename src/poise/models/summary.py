@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from poise.models.conditional import classes_of
 from poise.models.network import Network
 
 __all__ = ["Row", "summary"]
@@ -53,7 +54,7 @@ def summary(module: nn.Module, input_shape: Sequence[int]) -> list[Row]:
     generators are left as they are.
 
     Args:
-        module: takes one tensor ``(n, *input_shape)``.
+        module: takes one tensor ``(n, *input_shape)``, and labels beside it where it is of classes.
         input_shape: the shape of a sample.
     """
     parts: dict[nn.Module, _Part] = {}
@@ -65,7 +66,8 @@ def summary(module: nn.Module, input_shape: Sequence[int]) -> list[Row]:
             hooks.callback(part.register_forward_pre_hook(meter.enter).remove)
             hooks.callback(part.register_forward_hook(meter.leave).remove)
         x = _zeros(module, input_shape)
-        module(x)
+        labels = [torch.zeros(len(x), dtype=torch.int64, device=x.device)] if classes_of(module) else []
+        module(x, *labels)
     weights = _weights(module, meter.seen)
     rows = []
     for part, measured in meter.seen.items():

@@ -36,5 +36,12 @@ def drawn(module: nn.Module) -> Iterator[Drawn]:
 
 
 def weighted(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers in ``module``, itself included, whose weights a spectral norm is of: those, and all that scale it."""
-    return (layer for layer in module.modules() if is_drawn(layer) or is_scaled(layer))
+    """The layers in ``module``, itself included, whose weights a spectral norm is of.
+
+    These are the layers of :func:`drawn`, all that scale their weight, and embeddings, which are linear in their class.
+    """
+    return (layer for layer in module.modules() if is_drawn(layer) or is_scaled(layer) or _is_embedding(layer))
+
+
+def _is_embedding(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Embedding)
