@@ -1,5 +1,31 @@
-"""Metrics: numbers that say how far generated samples are from real ones."""
+"""Metrics: numbers that say how far generated samples are from real ones. Tensors in, numbers out."""
 
+from poise.metrics.classes import Classes, classes, per_class
+from poise.metrics.frechet import Statistics, fid, statistics
+from poise.metrics.kernel import Kid, kid
+from poise.metrics.manifold import Prdc, coverage, density, prdc, precision, recall
+from poise.metrics.memorization import Memorization, memorization
+from poise.metrics.modes import Modes, modes
 from poise.metrics.sliced_wasserstein import sliced_wasserstein
 
-__all__ = ["sliced_wasserstein"]
+__all__ = [
+    "Classes",
+    "Kid",
+    "Memorization",
+    "Modes",
+    "Prdc",
+    "Statistics",
+    "classes",
+    "coverage",
+    "density",
+    "fid",
+    "kid",
+    "memorization",
+    "modes",
+    "per_class",
+    "prdc",
+    "precision",
+    "recall",
+    "sliced_wasserstein",
+    "statistics",
+]
