@@ -7,20 +7,27 @@ from poise.metrics.manifold import Prdc, coverage, density, prdc, precision, rec
 from poise.metrics.memorization import Memorization, memorization
 from poise.metrics.modes import Modes, modes
 from poise.metrics.sliced_wasserstein import sliced_wasserstein
+from poise.metrics.table import BETTER, METRICS, Evidence, Metric, Truth, metrics_of
 
 __all__ = [
+    "BETTER",
+    "METRICS",
     "Classes",
+    "Evidence",
     "Kid",
     "Memorization",
+    "Metric",
     "Modes",
     "Prdc",
     "Statistics",
+    "Truth",
     "classes",
     "coverage",
     "density",
     "fid",
     "kid",
     "memorization",
+    "metrics_of",
     "modes",
     "per_class",
     "prdc",

@@ -90,4 +90,5 @@ def fid(real: Tensor | Statistics, fake: Tensor | Statistics) -> float:
 def _root(matrix: Tensor) -> Tensor:
     """The symmetric root of a symmetric positive matrix."""
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root
