@@ -1,12 +1,13 @@
 """``poise runs``, ``poise show`` and ``poise recipes``: what there is. The first two load no torch."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from poise.cli.table import table
 from poise.runs import RUNS, Run, State, find, read_rows, runs_under
 
 __all__ = ["recipes", "runs", "show"]
@@ -68,7 +69,7 @@ def runs(
         typer.echo(f"There is no run under {root}/ yet. Begin with: poise train digits")
         return
     header = ("run", "state", "done", "img/s", "d_loss", "g_loss", "note")
-    for line in _table([header, *map(_listed, found)], right={"img/s", "d_loss", "g_loss"}):
+    for line in table([header, *map(_listed, found)], right={"img/s", "d_loss", "g_loss"}):
         typer.echo(line)
 
 
@@ -84,17 +85,6 @@ def _listed(facts: dict[str, Any]) -> tuple[str, ...]:
         _text(facts["g_loss"], ".3f"),
         "; ".join(filter(None, (redo, reason))),
     )
-
-
-def _table(rows: Sequence[Sequence[str]], right: Collection[str]) -> Iterator[str]:
-    """Rows, the first of which is the header, in columns; Rich would take longer to load than all else here."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(rows[0], row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()
 
 
 def show(
@@ -164,7 +154,7 @@ def _network(name: str, layers: Sequence[dict[str, Any]]) -> Iterator[str]:
     for layer in layers:
         shape = "*".join(map(str, reversed(layer["shape"])))
         rows.append((layer["layer"], shape, f"{layer['parameters']:,}", f"{layer['cost']:,}"))
-    for line in _table(rows, right={"parameters", "multiply-adds"}):
+    for line in table(rows, right={"parameters", "multiply-adds"}):
         yield f"  {line}"
 
 

@@ -217,7 +217,7 @@ class EvaluateConfig(_Frozen):
                     f"evaluate.metric is {self.metric}, which is not measured: add it to evaluate.metrics "
                     f"({', '.join(self.metrics)})"
                 )
-            if not any(METRICS[name].better for name in measured):
+            if not any(number in BETTER for name in measured for number in METRICS[name].numbers):
                 raise ValueError(
                     f"evaluate.metrics: {', '.join(self.metrics)} gives no number to choose a checkpoint by; add one "
                     "that does, such as kid"

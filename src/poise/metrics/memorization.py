@@ -43,9 +43,9 @@ def memorization(fake: Tensor, train: Tensor, held_out: Tensor | None = None) ->
     Args:
         fake: features of the samples, ``(m, d)``.
         train: features of all that the generator was trained on, ``(n, d)``.
-        held_out: features of data of the same kind that it was not trained on, ``(l, d)``. If none are given, each
-            training sample stands for one, with the others as training data: its distance to these is distributed as
-            that of a new one to n - 1 training samples.
+        held_out: features of data of the same kind that it was not trained on, ``(l, d)``. If none are given,
+            m training samples (or all) stand for them, each with the others as training data: its distance to these is
+            distributed as that of a new one to n - 1 training samples.
 
     Raises:
         ShapeError: when the features' dimensions differ.
@@ -57,7 +57,11 @@ def memorization(fake: Tensor, train: Tensor, held_out: Tensor | None = None) ->
     seen, samples = checked_pair(train, checked_points(fake, "fake samples"))
     checked_points(seen, "training samples", least=2)
     found, neighbours = nearest(samples, seen)
-    expected, _ = nearest(seen) if held_out is None else nearest(checked_pair(train, held_out)[1], seen)
+    if held_out is None:
+        standing = torch.linspace(0, len(seen) - 1, min(len(seen), len(samples)), device=seen.device).round().long()
+        expected, _ = nearest(seen[standing], seen, standing)
+    else:
+        expected, _ = nearest(checked_pair(train, held_out)[1], seen)
     u = _above(found, expected)
     m, n = len(found), len(expected)
     z = (u - m * n / 2) / sqrt(m * n * (m + n + 1) / 12)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from poise.metrics.sliced_wasserstein import sliced_wasserstein
 __all__ = ["BETTER", "METRICS", "Evidence", "Metric", "Numbers", "Truth", "metrics_of"]
 
 Numbers = dict[str, Any]
-Direction = Literal["lower", "higher"]
 
 
 class Truth(NamedTuple):
@@ -87,13 +86,13 @@ class Metric(NamedTuple):
 
     Attributes:
         measure: gives its numbers by name.
-        better: of the numbers by which generators can be ranked, which way they are better. A spread, a histogram, or a
-            number that is best in between is not among them.
+        numbers: each number that it gives, and when it is good: ``lower``, ``higher``, or in words for one by which
+            generators are not ranked. Spreads and histograms are not among them.
         space: the features that it is measured on, whatever was chosen; empty for the chosen ones.
     """
 
     measure: Callable[[Evidence], Numbers]
-    better: Mapping[str, Direction]
+    numbers: Mapping[str, str]
     space: str = ""
 
 
@@ -137,14 +136,16 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "prdc": Metric(_prdc, dict.fromkeys(Prdc._fields, "higher")),
         "modes": Metric(_modes, {"modes": "higher", "high_quality": "higher", "modes_kl": "lower"}, space="raw"),
         "classes": Metric(_classes, {"classes": "higher", "classes_kl": "lower"}, space="classifier"),
-        "memorization": Metric(_memorization, {}),
+        "memorization": Metric(
+            _memorization, {"memorization": "0.5; 1 for copies", "memorization_z": "0; below -3 for copies"}
+        ),
         "swd": Metric(_swd, {"swd": "lower"}, space="raw"),
     }
 )
 """Every metric by its name."""
 
-BETTER: Mapping[str, Direction] = MappingProxyType(
-    {number: way for metric in METRICS.values() for number, way in metric.better.items()}
+BETTER: Mapping[str, str] = MappingProxyType(
+    {number: way for metric in METRICS.values() for number, way in metric.numbers.items() if way in ("lower", "higher")}
 )
 """Every number by which generators can be ranked, and which way it is better."""
 
@@ -158,7 +159,7 @@ def metrics_of(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         MetricError: naming the one that is not known.
     """
-    by_number = {number: name for name, metric in METRICS.items() for number in metric.better}
+    by_number = {number: name for name, metric in METRICS.items() for number in metric.numbers}
     known = by_number | {name: name for name in METRICS}
     for name in names:
         if name not in known:

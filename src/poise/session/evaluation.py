@@ -21,13 +21,13 @@ from poise.config import EvaluateConfig
 from poise.data import Data
 from poise.errors import MetricError
 from poise.files import write_atomic
-from poise.metrics import BETTER, METRICS, Statistics, Truth, metrics_of, statistics
+from poise.metrics import BETTER, METRICS, Statistics, Truth, memorization, metrics_of, statistics
 from poise.metrics.checks import checked_finite
 from poise.metrics.features import FEATURES, Classifier, Examples, Extractor, Progress, Workplace
 from poise.metrics.features.classifier import labels_of
 from poise.metrics.features.extractor import silent
 
-__all__ = ["Evaluation", "chosen_features", "fitting_metrics", "said_when_long"]
+__all__ = ["Evaluation", "chosen_features", "fitting_metrics", "further_metrics", "said_when_long"]
 
 
 def chosen_features(features: str, data: Data, device: torch.device) -> str:
@@ -76,6 +76,13 @@ def fitting_metrics(data: Data, features: str) -> tuple[str, ...]:
     return ("swd",) if features == "raw" else ("kid", "fid")
 
 
+def further_metrics(data: Data, features: str) -> tuple[str, ...]:
+    """What is measured besides when a person asks for an evaluation: all that fits, and takes no longer than that."""
+    if data.kind == "vectors":
+        return ("prdc",)
+    return ("prdc", "classes", "memorization") if features == "classifier" else ("prdc", "memorization")
+
+
 class Evaluation:
     """Measures samples against data. Networks and the real side's features are made when they are first needed, once.
 
@@ -90,7 +97,7 @@ class Evaluation:
 
     Attributes:
         metrics: the names of the metrics.
-        metric: the number by which a checkpoint is chosen.
+        metric: the number by which a checkpoint is chosen; empty where none of them can be.
         features: the name of the features.
         samples: how many fake samples it wants.
     """
@@ -113,13 +120,17 @@ class Evaluation:
         fitting = fitting_metrics(data, self.features)
         wanted = [] if config.metric == "auto" else [config.metric]
         self.metrics = metrics_of([*wanted, *fitting] if config.metrics == "auto" else config.metrics)
-        self.metric = wanted[0] if wanted else next(n for name in self.metrics for n in METRICS[name].better)
+        self.metric = wanted[0] if wanted else next(filter(BETTER.__contains__, self._numbers()), "")
         self.examples = Examples(data.array, data.labels, len(data.classes), data.fingerprint)
         self._workplace = Workplace(device, None if cache is None else cache / "metrics", progress)
         self._say = say
         self._said: set[str] = set()
         self._extractors: dict[str, Extractor] = {}
         self._require()
+
+    def _numbers(self) -> Iterator[str]:
+        for name in self.metrics:
+            yield from METRICS[name].numbers
 
     def _require(self) -> None:
         """Refuse what could never be measured, before anything is."""
@@ -178,6 +189,23 @@ class Evaluation:
             if line not in self._said:
                 self._said.add(line)
                 self._say(line)
+
+    def nearest_pairs(self, samples: Tensor, count: int) -> NDArray[Any]:
+        """The samples that are nearest to the training data, each before its neighbour there.
+
+        Args:
+            samples: as a generator makes them, ``(n, ...)``.
+            count: how many.
+
+        Returns:
+            ``(2 * count, ...)`` as files have them, the nearest pair first.
+        """
+        checked_finite(samples, "samples")
+        rows = self.data.restore(samples)
+        found = memorization(self.extractor(self.features).of(rows, "samples"), self.train)
+        order = found.distances.argsort()[:count]
+        pairs = rows[order.numpy()], self.data.array[found.neighbours[order].numpy()]
+        return np.stack(pairs, axis=1).reshape(-1, *rows.shape[1:])
 
     def extractor(self, name: str) -> Extractor:
         """The features of this name."""
