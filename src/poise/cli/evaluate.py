@@ -99,23 +99,23 @@ def evaluate(
         f"{target.name}, {row['checkpoint']} checkpoint (step {row['step']:,}): {row['fake_samples']:,} samples "
         f"against {row['real_samples']:,} real ones, seed {seed}"
     )
-    for line in table(_rows(row, assessment.evaluation.about()), right={"value"}):
+    for line in table(_rows(row), right={"value"}):
         typer.echo(f"  {line}")
+    for name, text in assessment.evaluation.about().items():
+        typer.echo(f"  {name}: {text}")
     if neighbours is not None:
         typer.echo(f"  the nearest samples, each beside its training neighbour, in {neighbours}")
 
 
-def _rows(row: Mapping[str, Any], about: Mapping[str, str]) -> list[tuple[str, str, str, str, str]]:
+def _rows(row: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """A line for each number: when it is good, and on what features it was measured."""
     from poise.metrics import METRICS
 
     spaces = row.get("other_features", {})
     lines = [("metric", "value", "", "better", "features")]
-    for metric, entry in METRICS.items():
-        space = spaces.get(metric, row["features"])
-        known = f" ({about[space]})" if space in about else ""
+    for entry in METRICS.values():
         for name, way in entry.numbers.items():
             if name in row:
                 spread = f"± {row[f'{name}_std']:.3g}" if f"{name}_std" in row else ""
-                lines.append((name, f"{row[name]:.5g}", spread, way, f"{space}{known}"))
+                lines.append((name, f"{row[name]:.5g}", spread, way, spaces.get(name, row["features"])))
     return lines

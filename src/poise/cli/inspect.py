@@ -95,12 +95,13 @@ def show(
     target = find(run)
     facts = _facts(target)
     row = target.last_row()
-    metrics = next(reversed(read_rows(target.metrics.path)), {})
+    metrics, evaluation = (next(reversed(read_rows(it.path)), {}) for it in (target.metrics, target.evaluations))
     if as_json:
         typer.echo(
             json.dumps(
                 facts
-                | {"last": row, "metrics": metrics or None, "machine": target.machine(), "networks": target.networks()}
+                | {"last": row, "metrics": metrics or None, "evaluation": evaluation or None}
+                | {"machine": target.machine(), "networks": target.networks()}
                 | _config(target),
                 indent=2,
                 default=str,
@@ -118,6 +119,10 @@ def show(
             typer.echo(f"  {name:<14} {_text(value, ',.5g')}")
     for line in _measured(metrics):
         typer.echo(line)
+    if evaluation:
+        typer.echo(f"  evaluated by itself, {evaluation.get('checkpoint')} checkpoint:")
+    for line in _measured(evaluation):
+        typer.echo(f"  {line}")
     checkpoints = [f"{it.step:,}{' (best)' if it.best else ''}" for it in target.checkpoints.all()]
     typer.echo(f"  {'checkpoints':<14} {', '.join(checkpoints) or 'none'}")
     pictures = sorted(target.samples.glob("*.png"))
@@ -137,13 +142,19 @@ def show(
 
 
 def _measured(row: dict[str, Any]) -> Iterator[str]:
-    """A line for each metric of an evaluation, with what it was measured on."""
-    about = [f"{row['features']} features"] if row.get("features") else []
-    about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
-    how = f" ({', '.join(about)})" if about else ""
+    """A line for each number of an evaluation, with what it was measured on."""
+    others = row.get("other_features")
     for name, value in row.items():
-        if name not in {"step", "nimg", "seed", "real_samples", "fake_samples"} and _number(value) is not None:
-            yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+        if name in _NOT_MEASURED or _number(value) is None:
+            continue
+        features = (others.get(name) if isinstance(others, dict) else None) or row.get("features")
+        about = [f"{features} features"] if features else []
+        about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
+        how = f" ({', '.join(about)})" if about else ""
+        yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+
+
+_NOT_MEASURED = {"step", "nimg", "seed", "real_samples", "fake_samples"}
 
 
 def _network(name: str, layers: Sequence[dict[str, Any]]) -> Iterator[str]:

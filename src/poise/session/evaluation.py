@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
@@ -152,7 +152,7 @@ class Evaluation:
 
         Returns:
             Each number by its name; ``features``, ``features_id`` where these are a network's; ``other_features``,
-            those of metrics that are measured on others; ``real_samples``, ``fake_samples`` and ``seed``.
+            by the names of numbers that were measured on others; ``real_samples``, ``fake_samples`` and ``seed``.
 
         Raises:
             MetricError: when the samples are too few or not finite, or what a metric needs is not there.
@@ -161,13 +161,15 @@ class Evaluation:
         checked_finite(samples, "samples")
         evidence = _Evidence(self, self.data.restore(samples))
         numbers: dict[str, Any] = {}
+        spaces: dict[str, str] = {}
         with self._telling():
             for name in self.metrics:
-                numbers |= METRICS[name].measure(evidence)
-        return numbers | self._how(len(samples))
+                measured = METRICS[name].measure(evidence)
+                spaces |= dict.fromkeys(measured, METRICS[name].space or self.features)
+                numbers |= measured
+        return numbers | self._how(spaces, len(samples))
 
-    def _how(self, count: int) -> dict[str, Any]:
-        spaces = {name: METRICS[name].space or self.features for name in self.metrics}
+    def _how(self, spaces: Mapping[str, str], count: int) -> dict[str, Any]:
         shown = self.features if self.features in spaces.values() else next(iter(spaces.values()))
         how: dict[str, Any] = {"features": shown}
         identities = {name: it.identity for name, it in self._extractors.items() if it.identity}
