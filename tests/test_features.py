@@ -213,6 +213,15 @@ def test_a_package_that_is_not_installed(name: str, monkeypatch: pytest.MonkeyPa
             refuse(Examples(IMAGES))
 
 
+def test_a_package_that_does_not_fit_the_torch_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(module: str) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist\nand more")
+
+    monkeypatch.setattr(sys.modules["poise.metrics.features.extractor"], "import_module", broken)
+    with pytest.raises(MissingExtraError, match=r"'timm' package \(operator torchvision::nms does not exist\): pip"):
+        FEATURES["dinov2"].require(Examples(IMAGES))
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_weights_that_cannot_be_fetched(
     name: str, fidelity: Callable[[Any], None], timm: Callable[[Any], None]

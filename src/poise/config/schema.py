@@ -200,12 +200,12 @@ class EvaluateConfig(_Frozen):
     def _is_known(self) -> "EvaluateConfig":
         if self.features != "auto" and self.features not in FEATURES:
             raise ValueError(
-                f"evaluate.features: there are no features '{self.features}' {nearest(self.features, FEATURES)}"
+                f"evaluate.features is '{self.features}': there are none of this name "
+                f"{nearest(self.features, FEATURES)}"
             )
         if self.metric != "auto" and self.metric not in BETTER:
             raise ValueError(
-                f"evaluate.metric: '{self.metric}' is no number to choose a checkpoint by "
-                f"{nearest(self.metric, BETTER)}"
+                f"evaluate.metric is '{self.metric}': no checkpoint is chosen by this {nearest(self.metric, BETTER)}"
             )
         if self.metrics != "auto":
             try:

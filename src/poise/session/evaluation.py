@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -33,9 +33,9 @@ __all__ = ["Evaluation", "chosen_features", "fitting_metrics", "further_metrics"
 def chosen_features(features: str, data: Data, device: torch.device) -> str:
     """The features that ``auto`` stands for: what can be computed everywhere and at once, before what is better.
 
-    Vectors are compared as they are, labelled images by a classifier of their own labels. Images without labels are
-    compared by Inception where it is installed and there is a GPU: on a CPU it would take longer than the training.
-    Else they are compared pixel by pixel.
+    Vectors are compared as they are, labelled images by a classifier of their own labels, where there are enough to
+    learn from. Other images are compared by Inception where it is installed and there is a GPU: on a CPU it would take
+    longer than the training. Else they are compared pixel by pixel.
 
     Args:
         features: a name, or ``auto``.
@@ -44,11 +44,17 @@ def chosen_features(features: str, data: Data, device: torch.device) -> str:
     """
     if features != "auto":
         return features
-    if data.kind == "images" and data.labels is not None and len(data.classes) > 1:
+    with suppress(MetricError):
+        FEATURES["classifier"].require(examples_of(data))
         return "classifier"
     if data.kind == "images" and device.type == "cuda" and find_spec("torch_fidelity") is not None:
         return "inception"
     return "raw"
+
+
+def examples_of(data: Data) -> Examples:
+    """The data as features see it."""
+    return Examples(data.array, data.labels, len(data.classes), data.fingerprint)
 
 
 def said_when_long(say: Callable[[str], None], seconds: float = 2.0) -> Progress:
@@ -121,7 +127,7 @@ class Evaluation:
         wanted = [] if config.metric == "auto" else [config.metric]
         self.metrics = metrics_of([*wanted, *fitting] if config.metrics == "auto" else config.metrics)
         self.metric = wanted[0] if wanted else next(filter(BETTER.__contains__, self._numbers()), "")
-        self.examples = Examples(data.array, data.labels, len(data.classes), data.fingerprint)
+        self.examples = examples_of(data)
         self._workplace = Workplace(device, None if cache is None else cache / "metrics", progress)
         self._say = say
         self._said: set[str] = set()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from poise.errors import MetricError
 from poise.files import write_atomic
-from poise.metrics.features.extractor import Examples, Extractor, Workplace
+from poise.metrics.features.extractor import Examples, Extractor, Workplace, require_images
 
 __all__ = ["Classifier", "classifier", "require"]
 
@@ -135,8 +135,7 @@ def labels_of(examples: Examples) -> NDArray[np.int64]:
         MetricError: when the data is of vectors, has no labels of 2 or more classes, or is too little to learn from.
     """
     way_out = "take other features, such as raw"
-    if not examples.are_images:
-        raise MetricError(f"classifier features are of images, and this data is of vectors; {way_out}")
+    require_images(examples, "classifier")
     labels = examples.labels
     if labels is None or examples.classes < 2:
         raise MetricError(

@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from poise.errors import MissingExtraError
-from poise.metrics.features.extractor import Examples, Extractor, Workplace, rgb
-from poise.metrics.features.inception import require_images, unfetched
+from poise.metrics.features.extractor import (
+    Examples,
+    Extractor,
+    Workplace,
+    fetched,
+    package_of,
+    require_images,
+    rgb,
+)
 
 __all__ = ["Dinov2", "dinov2", "require"]
 
@@ -56,14 +62,8 @@ def dinov2(examples: Examples, workplace: Workplace) -> Dinov2:
         MetricError: when the data is not of images, or the weights cannot be fetched.
     """
     require(examples)
-    with torch.random.fork_rng(devices=[]):  # its layers draw weights before they are loaded
-        try:
-            network = _package().create_model(_MODEL, pretrained=True, num_classes=0, img_size=_SIDE)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # whatever the network, the file system and the hub raise
-            raise unfetched("dinov2", error) from error
-    return Dinov2(network, workplace)
+    options = {"pretrained": True, "num_classes": 0, "img_size": _SIDE}
+    return Dinov2(fetched("dinov2", lambda: _package().create_model(_MODEL, **options)), workplace)
 
 
 def require(examples: Examples) -> None:
@@ -73,10 +73,4 @@ def require(examples: Examples) -> None:
 
 
 def _package() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise MissingExtraError(
-            "dinov2 features need the 'timm' package: pip install 'poise[dinov2]', or take other features"
-        ) from error
-    return timm
+    return package_of("dinov2", "timm", "timm")

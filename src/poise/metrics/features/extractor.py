@@ -3,15 +3,28 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Examples", "Extractor", "Progress", "Workplace", "silent"]
+from poise.errors import MetricError, MissingExtraError
+
+__all__ = [
+    "Examples",
+    "Extractor",
+    "Progress",
+    "Workplace",
+    "fetched",
+    "package_of",
+    "require_images",
+    "rgb",
+    "silent",
+]
 
 Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 """``progress(what, iterable, total)`` wraps the iterable that long work runs over, to show how far it is."""
@@ -103,6 +116,57 @@ class Extractor(ABC):
     @abstractmethod
     def features(self, rows: Tensor) -> Tensor:
         """Features ``(n, k)`` of one batch on the device: uint8 images ``(n, h, w, c)``, or vectors ``(n, d)``."""
+
+
+def package_of(name: str, package: str, module: str) -> Any:
+    """A module of a package that is an extra.
+
+    Args:
+        name: of the features; the extra has it too.
+        package: what is installed.
+        module: what is imported.
+
+    Raises:
+        MissingExtraError: when it is not installed, or cannot be imported beside what else is.
+    """
+    try:
+        return import_module(module)
+    except Exception as error:  # a package that does not fit the torch that is installed raises what it will
+        reason = "" if isinstance(error, ModuleNotFoundError) else f" ({next(iter(str(error).splitlines()), error)})"
+        raise MissingExtraError(
+            f"{name} features need the '{package}' package{reason}: pip install 'poise[{name}]', or take other features"
+        ) from error
+
+
+def require_images(examples: Examples, name: str) -> None:
+    """Refuse vectors.
+
+    Raises:
+        MetricError: naming the features.
+    """
+    if not examples.are_images:
+        raise MetricError(f"{name} features are of images, and this data is of vectors; take raw ones")
+
+
+def fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose weights come over the network at the first use; no one else's random numbers move.
+
+    Args:
+        name: of the features.
+        make: makes it.
+
+    Raises:
+        MetricError: when the weights cannot be had.
+    """
+    with torch.random.fork_rng(devices=[]):  # layers draw weights before they are loaded
+        try:
+            return make()
+        except Exception as error:  # whatever the network, the file system and the hubs raise
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise MetricError(
+                f"the weights for {name} features cannot be fetched ({first}); they come over the network at the "
+                "first use: connect once, or take other features, such as classifier or raw"
+            ) from error
 
 
 def rgb(rows: Tensor) -> Tensor:

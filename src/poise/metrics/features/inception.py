@@ -2,11 +2,17 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from poise.errors import MetricError, MissingExtraError
-from poise.metrics.features.extractor import Examples, Extractor, Workplace, rgb
+from poise.metrics.features.extractor import (
+    Examples,
+    Extractor,
+    Workplace,
+    fetched,
+    package_of,
+    require_images,
+    rgb,
+)
 
 __all__ = ["Inception", "inception", "require"]
 
@@ -22,7 +28,7 @@ class Inception(Extractor):
     identity = "2015-12-05"
     batch = 50
 
-    def __init__(self, network: Any, workplace: Workplace) -> None:
+    def __init__(self, network: nn.Module, workplace: Workplace) -> None:
         super().__init__(workplace)
         self._network = network.to(workplace.device).eval()
 
@@ -44,13 +50,7 @@ def inception(examples: Examples, workplace: Workplace) -> Inception:
         MetricError: when the data is not of images, or the weights cannot be fetched.
     """
     require(examples)
-    with torch.random.fork_rng(devices=[]):  # its layers draw weights before they are loaded
-        try:
-            network = _package()("inception-v3-compat", ["2048"])
-        except MissingExtraError:
-            raise
-        except Exception as error:  # whatever the network, the file system and torch's loader raise
-            raise unfetched("inception", error) from error
+    network = fetched("inception", lambda: _package().FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]))
     return Inception(network, workplace)
 
 
@@ -61,30 +61,4 @@ def require(examples: Examples) -> None:
 
 
 def _package() -> Any:
-    try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise MissingExtraError(
-            "inception features need the 'torch-fidelity' package: pip install 'poise[inception]', or take other "
-            "features"
-        ) from error
-    return FeatureExtractorInceptionV3
-
-
-def require_images(examples: Examples, name: str) -> None:
-    """Refuse vectors.
-
-    Raises:
-        MetricError: naming the features.
-    """
-    if not examples.are_images:
-        raise MetricError(f"{name} features are of images, and this data is of vectors; take raw ones")
-
-
-def unfetched(name: str, error: Exception) -> MetricError:
-    """What is said where a network's weights cannot be had."""
-    first = next(iter(str(error).splitlines()), type(error).__name__)
-    return MetricError(
-        f"the weights for {name} features cannot be fetched ({first}); they come over the network at the first use: "
-        "connect once, or take other features, such as classifier or raw"
-    )
+    return package_of("inception", "torch-fidelity", "torch_fidelity.feature_extractor_inceptionv3")
