@@ -36,6 +36,10 @@ class NonFiniteError(PoiseError, RuntimeError):
     """A loss or a gradient is NaN or infinite; no weight was changed by it."""
 
 
+class MetricError(PoiseError, ValueError):
+    """A metric cannot be computed of these samples: too few, not finite, without labels, or without their features."""
+
+
 class MissingExtraError(PoiseError, ImportError):
     """An optional dependency is needed and not installed."""
 

@@ -1,12 +1,13 @@
 """``poise runs``, ``poise show`` and ``poise recipes``: what there is. The first two load no torch."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from poise.cli.table import table
 from poise.runs import RUNS, Run, State, find, read_rows, runs_under
 
 __all__ = ["recipes", "runs", "show"]
@@ -68,7 +69,7 @@ def runs(
         typer.echo(f"There is no run under {root}/ yet. Begin with: poise train digits")
         return
     header = ("run", "state", "done", "img/s", "d_loss", "g_loss", "note")
-    for line in _table([header, *map(_listed, found)], right={"img/s", "d_loss", "g_loss"}):
+    for line in table([header, *map(_listed, found)], right={"img/s", "d_loss", "g_loss"}):
         typer.echo(line)
 
 
@@ -86,17 +87,6 @@ def _listed(facts: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[Sequence[str]], right: Collection[str]) -> Iterator[str]:
-    """Rows, the first of which is the header, in columns; Rich would take longer to load than all else here."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(rows[0], row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()
-
-
 def show(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -105,12 +95,13 @@ def show(
     target = find(run)
     facts = _facts(target)
     row = target.last_row()
-    metrics = next(reversed(read_rows(target.metrics.path)), {})
+    metrics, evaluation = (next(reversed(read_rows(it.path)), {}) for it in (target.metrics, target.evaluations))
     if as_json:
         typer.echo(
             json.dumps(
                 facts
-                | {"last": row, "metrics": metrics or None, "machine": target.machine(), "networks": target.networks()}
+                | {"last": row, "metrics": metrics or None, "evaluation": evaluation or None}
+                | {"machine": target.machine(), "networks": target.networks()}
                 | _config(target),
                 indent=2,
                 default=str,
@@ -128,6 +119,10 @@ def show(
             typer.echo(f"  {name:<14} {_text(value, ',.5g')}")
     for line in _measured(metrics):
         typer.echo(line)
+    if evaluation:
+        typer.echo(f"  evaluated by itself, {evaluation.get('checkpoint')} checkpoint:")
+    for line in _measured(evaluation):
+        typer.echo(f"  {line}")
     checkpoints = [f"{it.step:,}{' (best)' if it.best else ''}" for it in target.checkpoints.all()]
     typer.echo(f"  {'checkpoints':<14} {', '.join(checkpoints) or 'none'}")
     pictures = sorted(target.samples.glob("*.png"))
@@ -147,13 +142,19 @@ def show(
 
 
 def _measured(row: dict[str, Any]) -> Iterator[str]:
-    """A line for each metric of an evaluation, with what it was measured on."""
-    about = [f"{row['features']} features"] if row.get("features") else []
-    about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
-    how = f" ({', '.join(about)})" if about else ""
+    """A line for each number of an evaluation, with what it was measured on."""
+    others = row.get("other_features")
     for name, value in row.items():
-        if name not in {"step", "nimg", "seed", "real_samples", "fake_samples"} and _number(value) is not None:
-            yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+        if name in _NOT_MEASURED or _number(value) is None:
+            continue
+        features = (others.get(name) if isinstance(others, dict) else None) or row.get("features")
+        about = [f"{features} features"] if features else []
+        about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
+        how = f" ({', '.join(about)})" if about else ""
+        yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
+
+
+_NOT_MEASURED = {"step", "nimg", "seed", "real_samples", "fake_samples"}
 
 
 def _network(name: str, layers: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -164,7 +165,7 @@ def _network(name: str, layers: Sequence[dict[str, Any]]) -> Iterator[str]:
     for layer in layers:
         shape = "*".join(map(str, reversed(layer["shape"])))
         rows.append((layer["layer"], shape, f"{layer['parameters']:,}", f"{layer['cost']:,}"))
-    for line in _table(rows, right={"parameters", "multiply-adds"}):
+    for line in table(rows, right={"parameters", "multiply-adds"}):
         yield f"  {line}"
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 import typer.main
 
+from poise.cli.evaluate import evaluate
 from poise.cli.import_hypergan import import_hypergan
 from poise.cli.inspect import recipes, runs, show
 from poise.cli.parts import parts
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, sample, show, runs, recipes, parts, stop, import_hypergan):
+for verb in (train, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
     app.command(cls=Quick if verb in (show, runs) else None)(verb)
 
 

@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 from poise.config.numbers import NUMBER
-from poise.errors import ConfigError
+from poise.errors import ConfigError, MetricError, nearest
+from poise.metrics import BETTER, METRICS, metrics_of
+from poise.metrics.features import FEATURES
 
 __all__ = [
     "CheckpointConfig",
@@ -204,11 +206,49 @@ class SamplesConfig(_Frozen):
 
 
 class EvaluateConfig(_Frozen):
-    """A row of ``metrics.jsonl`` every so many thousand images, over as many samples."""
+    """A row of ``metrics.jsonl`` every so many thousand images, over as many samples.
 
-    metric: Literal["swd"] = "swd"
+    ``metrics`` are what is measured, ``metric`` the number among them by which the best checkpoint is chosen, and
+    ``features`` what samples are compared by; ``auto`` for what fits the data.
+    """
+
+    metrics: Annotated[
+        tuple[str, ...] | Literal["auto"],
+        BeforeValidator(lambda value: value.split(",") if isinstance(value, str) and value != "auto" else value),
+        Field(min_length=1),
+    ] = "auto"
+    metric: str = "auto"
+    features: str = "auto"
     every_kimg: Positive = 20.0
     samples: Count = 2000
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "EvaluateConfig":
+        if self.features != "auto" and self.features not in FEATURES:
+            raise ValueError(
+                f"evaluate.features is '{self.features}': there are none of this name "
+                f"{nearest(self.features, FEATURES)}"
+            )
+        if self.metric != "auto" and self.metric not in BETTER:
+            raise ValueError(
+                f"evaluate.metric is '{self.metric}': no checkpoint is chosen by this {nearest(self.metric, BETTER)}"
+            )
+        if self.metrics != "auto":
+            try:
+                measured = metrics_of(self.metrics)
+            except MetricError as error:
+                raise ValueError(f"evaluate.metrics: {error}") from error
+            if self.metric != "auto" and not set(metrics_of([self.metric])) <= set(measured):
+                raise ValueError(
+                    f"evaluate.metric is {self.metric}, which is not measured: add it to evaluate.metrics "
+                    f"({', '.join(self.metrics)})"
+                )
+            if not any(number in BETTER for name in measured for number in METRICS[name].numbers):
+                raise ValueError(
+                    f"evaluate.metrics: {', '.join(self.metrics)} gives no number to choose a checkpoint by; add one "
+                    "that does, such as kid"
+                )
+        return self
 
 
 class CheckpointConfig(_Frozen):

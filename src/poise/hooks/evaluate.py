@@ -1,25 +1,41 @@
 """Evaluations, and the best checkpoint."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from poise.errors import NonFiniteError
 from poise.hooks.save import Save
 from poise.runs import JsonLines, read_rows
 from poise.trainer import Hook, Trainer
 
 __all__ = ["Evaluate"]
 
+# What two rows must have in common, for their numbers to be compared.
+_HOW = ("features", "features_id", "real_samples", "fake_samples", "seed")
+
+
+def _warn(error: Exception) -> None:
+    warnings.warn(f"the evaluation failed: {error}", stacklevel=2)
+
 
 class Evaluate(Hook):
     """Scores the averaged generator every so many images, writes ``metrics.jsonl``, and keeps the best checkpoint.
 
+    Numbers that were measured in different ways (features, counts, seed) are never compared: where the way has changed,
+    the first number of the new one is the best so far.
+
+    An evaluation that fails does not end the training: it writes no row, and ``failed`` is told.
+
     Args:
         rows: the file.
-        score: gives the metrics of a trainer by name.
-        metric: the one that tells which checkpoint is best; lower is better.
+        score: gives the metrics of a trainer by name, and how they were measured.
+        metric: the one that tells which checkpoint is best.
         every_kimg: thousands of real images between two evaluations.
         save: saves the checkpoint of a new best.
+        higher_is_better: whether the metric is better high.
+        failed: called with what an evaluation raised; warns if none is given.
     """
 
     def __init__(
@@ -29,15 +45,20 @@ class Evaluate(Hook):
         metric: str,
         every_kimg: float,
         save: Save,
+        *,
+        higher_is_better: bool = False,
+        failed: Callable[[Exception], None] = _warn,
     ) -> None:
         self._rows = rows
         self._score = score
         self._metric = metric
+        self._sign = -1 if higher_is_better else 1
         self._every = 1000 * every_kimg
         self._evaluated: float = 0
         self._evaluated_step = -1
         self._save = save
-        self._best: float | None = None
+        self._failed = failed
+        self._best: Mapping[str, Any] | None = None
 
     def start(self, trainer: Trainer) -> None:
         """Go on from the rows that stand."""
@@ -47,19 +68,25 @@ class Evaluate(Hook):
         self._evaluated_step = rows[-1]["step"] if rows else -1
         checkpoints = self._save.checkpoints
         best = checkpoints.best()
-        self._best = best.best["value"] if best is not None and best.best is not None else None
+        self._best = best.best if best is not None else None
         # A killed process may have saved the checkpoint of a new best, and not have marked it.
         saved = {checkpoint.step for checkpoint in checkpoints.all()}
         for row in rows:
-            if row["step"] in saved and self._is_better(row.get(self._metric)):
-                self._mark(row["step"], row[self._metric])
+            if row["step"] in saved and _how(row) == _how(rows[-1]) and self._is_better(row):
+                self._mark(row)
 
-    def _is_better(self, value: float | None) -> bool:
-        return value is not None and isfinite(value) and (self._best is None or value < self._best)
+    def _is_better(self, row: Mapping[str, Any]) -> bool:
+        value, best = row.get(self._metric), self._best
+        if value is None or not isfinite(value):
+            return False
+        if best is None or best["metric"] != self._metric or _how(best) != _how(row):
+            return True
+        return bool(self._sign * value < self._sign * best["value"])
 
-    def _mark(self, step: int, value: float) -> None:
-        self._best = value
-        self._save.checkpoints.mark_best(step, self._metric, value)
+    def _mark(self, row: Mapping[str, Any]) -> None:
+        value, how = row[self._metric], _how(row)
+        self._best = {"metric": self._metric, "value": value, **how}
+        self._save.checkpoints.mark_best(row["step"], self._metric, value, how)
 
     def after_step(self, trainer: Trainer) -> None:
         """Evaluate when it is time."""
@@ -74,8 +101,20 @@ class Evaluate(Hook):
 
     def _evaluate(self, trainer: Trainer, marks: dict[str, Any]) -> None:
         self._evaluated_step = trainer.steps
-        row = {"step": trainer.steps, "nimg": trainer.nimg} | self._score(trainer) | marks
+        try:
+            scores = self._score(trainer)
+        except NonFiniteError:  # it is the training that failed
+            raise
+        except Exception as error:  # whatever it is, the training is worth more than the number
+            self._failed(error)
+            return
+        row = {"step": trainer.steps, "nimg": trainer.nimg} | scores | marks
         self._rows.append(row)
-        if self._is_better(row[self._metric]):
+        if self._is_better(row):
             self._save.save(trainer)
-            self._mark(trainer.steps, row[self._metric])
+            self._mark(row)
+
+
+def _how(row: Mapping[str, Any]) -> dict[str, Any]:
+    """How a row's numbers were measured."""
+    return {name: row[name] for name in _HOW if name in row}

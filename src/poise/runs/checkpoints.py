@@ -103,9 +103,10 @@ class Checkpoints:
             if path.exists():
                 path.replace(path.with_name(path.name + ".damaged"))
 
-    def mark_best(self, step: int, metric: str, value: float) -> None:
-        """Remember the checkpoint of ``step`` as the best so far."""
-        write_atomic(self.directory / "best.json", json.dumps({"step": step, "metric": metric, "value": value}) + "\n")
+    def mark_best(self, step: int, metric: str, value: float, how: Mapping[str, Any] | None = None) -> None:
+        """Remember the checkpoint of ``step`` as the best so far; ``how`` says how its value was measured."""
+        mark = {"step": step, "metric": metric, "value": value, **(how or {})}
+        write_atomic(self.directory / "best.json", json.dumps(mark) + "\n")
         self._prune()
 
     def _best(self) -> dict[str, Any] | None:

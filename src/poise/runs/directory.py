@@ -41,6 +41,7 @@ class Run:
         self.path = Path(path)
         self.log = JsonLines(self.path / "log.jsonl")
         self.metrics = JsonLines(self.path / "metrics.jsonl")
+        self.evaluations = JsonLines(self.path / "evaluations.jsonl")
         self.events = JsonLines(self.path / "events.jsonl")
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 

@@ -17,12 +17,13 @@ __all__ = ["Sampler"]
 
 
 class Sampler:
-    """The averaged generator of a run's best checkpoint, or of its last where none was evaluated.
+    """The averaged generator of a run's best checkpoint, or of its last.
 
     Args:
         run: the run.
         device: ``cpu``, ``cuda`` or ``auto``.
         trust: packages from which the run's config may import its generator.
+        checkpoint: ``best``, or the last where none was evaluated; or ``last``.
 
     Attributes:
         checkpoint: what it was loaded from.
@@ -34,11 +35,11 @@ class Sampler:
         CheckpointError: when none is good, or the best does not fit the run's settings.
     """
 
-    def __init__(self, run: Run, device: str = "auto", trust: Sequence[str] = ()) -> None:
+    def __init__(self, run: Run, device: str = "auto", trust: Sequence[str] = (), checkpoint: str = "best") -> None:
         self.run = run
         self.config: Config = parse(parse_file(run.config_path), str(run.config_path))
         self.warnings: list[str] = []
-        self.checkpoint, state = self._load()
+        self.checkpoint, state = self._load(checkpoint)
         try:
             self.scaling = Scaling.from_json(state["about"]["data"])
             self._fabric = make_fabric(device)  # in float32: the same samples on every machine
@@ -60,14 +61,16 @@ class Sampler:
         """What a picture's text chunks say."""
         return {"run": self.run.name, "step": str(self.checkpoint.step), "seed": str(seed)}
 
-    def _load(self) -> tuple[Checkpoint, Mapping[str, Any]]:
+    def _load(self, which: str) -> tuple[Checkpoint, Mapping[str, Any]]:
         checkpoints = self.run.checkpoints.all()
         if not checkpoints:
             raise RunError(
                 f"run {self.run.name} has no checkpoint yet; one comes every "
                 f"{self.config.checkpoint.every_seconds:g} seconds of training and at its end"
             )
-        for checkpoint in sorted(checkpoints, key=lambda it: (it.best is not None, it.step), reverse=True):
+        for checkpoint in sorted(
+            checkpoints, key=lambda it: (which == "best" and it.best is not None, it.step), reverse=True
+        ):
             try:
                 return checkpoint, unpack(checkpoint.read())
             except CheckpointError as error:
@@ -85,9 +88,13 @@ class Sampler:
         """
         return self.restore(latents(n, self.config.z_dim, seed), batch, labels)
 
-    @torch.no_grad()
     def restore(self, z: Tensor, batch: int = 256, labels: Tensor | None = None) -> np.ndarray:
-        """Samples of the given latents ``(n, z_dim)``.
+        """Samples of the given latents ``(n, z_dim)``: see :meth:`generate`."""
+        return self.scaling.restore(self.generate(z, batch, labels))
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, batch: int = 256, labels: Tensor | None = None) -> Tensor:
+        """Samples of the given latents ``(n, z_dim)`` as the generator makes them, ``(n, ...)`` on the CPU.
 
         Args:
             z: the latents.
@@ -97,8 +104,13 @@ class Sampler:
         given = [z]
         if self.config.classes:
             given.append(torch.arange(len(z)) % len(self.config.classes) if labels is None else labels)
-        chunks = zip(*(torch.split(it.to(self._fabric.device), batch) for it in given), strict=True)
-        return self.scaling.restore(torch.cat([self._generator(*chunk).cpu() for chunk in chunks]))
+        chunks = zip(*(torch.split(it.to(self.device), batch) for it in given), strict=True)
+        return torch.cat([self._generator(*chunk).cpu() for chunk in chunks])
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are made."""
+        return self._fabric.device
 
     def label(self, name: str) -> int:
         """The label of a class, by its name or its number.

@@ -13,8 +13,6 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from poise.config import (
@@ -30,11 +28,12 @@ from poise.config import (
     precision_for,
 )
 from poise.data import Batches, Data, save_png
-from poise.errors import CheckpointError, ConfigError, NonFiniteError, RunError
+from poise.data.cache import cache_directory
+from poise.errors import CheckpointError, ConfigError, NonFiniteError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
-from poise.metrics import sliced_wasserstein
 from poise.models import Growing, summary
 from poise.runs import Checkpoint, Run, State, Status
+from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
 from poise.trainer import Trainer, unpack
@@ -86,6 +85,8 @@ class Session:
     Raises:
         ConfigError: when a setting is wrong.
         DeviceError: when the device is not there.
+        MetricError: when a metric is asked for that this data cannot be measured by.
+        MissingExtraError: when features are asked for whose package is not installed.
     """
 
     def __init__(
@@ -117,6 +118,16 @@ class Session:
         self._execution = execution_for(config, data.shape, fabric)
         self.trainer = build(self.config, data.shape, fabric, trust)
         self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
+        self._evaluation = Evaluation(
+            data,
+            config.evaluate,
+            self.trainer.device,
+            seed=_EVALUATION,
+            cache=cache_directory(None),
+            progress=said_when_long(say),
+            say=say,
+        )
+        self._evaluation_failure = ""
 
     def train(self) -> Outcome:
         """Train to the end; go on where the run was left.
@@ -309,7 +320,15 @@ class Session:
             about={"data": self.data.scaling.to_json()},
         )
         log = Log(run.log, config.log.every_steps, self._seen)
-        evaluate = Evaluate(run.metrics, self._scores, config.evaluate.metric, config.evaluate.every_kimg, save)
+        evaluate = Evaluate(
+            run.metrics,
+            self._scores,
+            self._evaluation.metric,
+            config.evaluate.every_kimg,
+            save,
+            higher_is_better=self._evaluation.higher_is_better,
+            failed=self._evaluation_failed,
+        )
         if not has_picture(self.data.scaling):
             return [log, evaluate, save]
         longest = config.samples.at_most_kimg
@@ -329,18 +348,16 @@ class Session:
         save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
-        """The sliced Wasserstein distance on raw values as files have them: pixels in [0, 255], or the data's units."""
-        count = min(self.config.evaluate.samples, len(self.data))
-        chosen = np.random.default_rng(_EVALUATION).choice(len(self.data), count, replace=False)
-        real = torch.from_numpy(np.asarray(self.data.array[chosen])).float()
-        fake = torch.from_numpy(self.data.restore(trainer.sample(count, _EVALUATION))).float()
-        return {
-            "swd": sliced_wasserstein(real, fake, seed=_EVALUATION),
-            "features": "raw",
-            "real_samples": count,
-            "fake_samples": count,
-            "seed": _EVALUATION,
-        }
+        """The numbers of the averaged generator's samples, and how they were measured."""
+        return self._evaluation.score(trainer.sample(self._evaluation.samples, _EVALUATION))
+
+    def _evaluation_failed(self, error: Exception) -> None:
+        """Keep it as an event; say it once, as the next evaluations will fail for the same reason."""
+        text = str(error) if isinstance(error, PoiseError) else f"{type(error).__name__}: {error}"
+        self._event("evaluation_failed", "warning", {"error": text}, "trained on")
+        if text != self._evaluation_failure:
+            self._evaluation_failure = text
+            self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
 
     def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
         trainer, config = self.trainer, self.config

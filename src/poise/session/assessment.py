@@ -1,0 +1,91 @@
+"""An evaluation of a run's samples that a person asks for, apart from its training."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from poise.config import EvaluateConfig, parse
+from poise.data import load
+from poise.data.cache import cache_directory
+from poise.errors import RunError
+from poise.metrics.features import Progress
+from poise.session.evaluation import Evaluation, chosen_features, fitting_metrics, further_metrics
+from poise.session.sampler import Sampler
+from poise.trainer import latents
+
+__all__ = ["Assessment"]
+
+
+class Assessment:
+    """Measures the samples of a run's checkpoint, and writes a row of ``evaluations.jsonl``.
+
+    The training's own rows in ``metrics.jsonl`` are left alone, so that a run that is being trained, or goes on later,
+    does not see it.
+
+    Args:
+        sampler: gives the samples.
+        metrics: names; if none are given, all that fit the data.
+        features: their name, or ``auto``; if none are given, those of the run.
+        samples: how many; if none are given, as many as the run takes.
+        seed: of the latents and of the choice of real samples.
+        progress: shows how far long work is.
+        say: called with each line that a person should read.
+
+    Attributes:
+        evaluation: what it measures by.
+
+    Raises:
+        ConfigError: when a setting is wrong.
+        DataError: when the data is no longer there.
+        RunError: when it is not the data that the run was trained on.
+        MetricError: when the data cannot be measured by a metric.
+        MissingExtraError: when the features need a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        *,
+        metrics: Sequence[str] | None,
+        features: str | None,
+        samples: int | None,
+        seed: int,
+        progress: Progress,
+        say: Callable[[str], None],
+    ) -> None:
+        config = sampler.config
+        data = load(config.data, size=config.size)
+        if data.fingerprint != config.fingerprint:
+            raise RunError(
+                f"{config.data} has changed since {sampler.run.name} was trained on it, so its samples cannot be "
+                "measured against it; put the data back, or train a new run"
+            )
+        given = config.evaluate.model_dump() | {"metrics": metrics or "auto", "metric": "auto"}
+        given |= {key: value for key, value in (("features", features), ("samples", samples)) if value is not None}
+        fields = config.model_dump(by_alias=True) | {"evaluate": given}
+        settings: EvaluateConfig = parse(fields).evaluate
+        if not metrics:
+            chosen = chosen_features(settings.features, data, sampler.device)
+            all_of_them = (*fitting_metrics(data, chosen), *further_metrics(data, chosen))
+            settings = settings.model_copy(update={"metrics": all_of_them})
+        self.sampler = sampler
+        self.evaluation = Evaluation(
+            data, settings, sampler.device, seed=seed, cache=cache_directory(None), progress=progress, say=say
+        )
+
+    def samples(self) -> Tensor:
+        """As many as are measured, as the generator makes them."""
+        return self.sampler.generate(latents(self.evaluation.samples, self.sampler.config.z_dim, self.evaluation.seed))
+
+    def row(self, samples: Tensor) -> dict[str, Any]:
+        """Measure samples, and write the row; return it.
+
+        Raises:
+            MetricError: when they are too few or not finite.
+        """
+        checkpoint = self.sampler.checkpoint
+        row = {"step": checkpoint.step, "nimg": checkpoint.nimg, "checkpoint": "best" if checkpoint.best else "last"}
+        row |= self.evaluation.score(samples)
+        self.sampler.run.evaluations.append(row)
+        return row
