@@ -533,6 +533,7 @@ SIZES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "mlp": ((5,), {}),
     "dcgan": ((3, 8, 8), {"norm": "none"}),
     "resnet": ((1, 8, 8), {}),
+    "r3gan": ((1, 8, 8), {}),
     "progressive": ((1, 8, 8), {"first": 8}),
     "began": ((1, 8, 8), {}),
 }
