@@ -1,5 +1,6 @@
 """Class-conditional training: labels on their way from the data to the networks, and back to samples."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -182,3 +183,32 @@ def test_a_scene_in_parts_has_the_parts_labels() -> None:
     samples, labels = points(10)
     scene = Scene(Given(2, 1), real=samples, generator=Given(4, 2), z=torch.randn(10, 4), labels=labels)
     assert [part.labels.tolist() for part in scene.parts(3)] == [it.tolist() for it in labels.tensor_split(3)]
+
+
+# From the command line.
+
+
+def test_a_conditional_run_from_training_to_samples_of_a_class(poise: Any) -> None:
+    tiny = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--batch", "16"]
+    few = ["--set", "evaluate.samples=200", "--set", "evaluate.features=raw"]
+    poise("train", "digits", "--recipe", "vanilla", "--conditional", "--steps", "12", "--run", "r", *tiny, *few)
+    shown = json.loads(poise("show", "r", "--json").stdout)
+    assert shown["config"]["classes"] == [str(digit) for digit in range(10)]
+    said = poise("sample", "r", "--class", "7", "-n", "4").stdout
+    assert "seed 0, class 7: a picture of 4 samples in " in said
+    poise("sample", "r", "-n", "20"), poise("sample", "r", "--walk", "w.gif", "--class", "3")
+    assert "has no class 'seven'" in poise("sample", "r", "--class", "seven", code=2).stderr
+    row = json.loads(poise("evaluate", "r", "--metrics", "kid", "--json").stdout)
+    assert list(row["kid_by_class"]) == shown["config"]["classes"]
+
+
+def test_classes_where_there_are_none(poise: Any) -> None:
+    refused = poise("train", "ring8", "--conditional", "--set", "generator=began", code=2).stderr
+    assert "generator: classes is 8, and began takes no labels: leave classes out, or take mlp" in refused
+    poise("train", "digits", "--recipe", "vanilla", "--steps", "2", "--batch", "8", "--run", "r")
+    assert "run r knows no classes: leave --class out" in poise("sample", "r", "--class", "1", code=2).stderr
+    np.save("images.npy", np.zeros((20, 8, 8, 3), np.uint8))
+    assert (
+        "conditional networks need classes, and images.npy has none"
+        in poise("train", "images.npy", "--conditional", code=2).stderr
+    )

@@ -101,6 +101,10 @@ def evaluate(
     )
     for line in table(_rows(row), right={"value"}):
         typer.echo(f"  {line}")
+    if "kid_by_class" in row:
+        typer.echo("  kid by class: " + ", ".join(f"{name} {value:.3g}" for name, value in row["kid_by_class"].items()))
+    if "class_accuracy" in row:
+        typer.echo(f"  {row['class_accuracy']:.1%} are taken by the classifier for what was asked for")
     for name, text in assessment.evaluation.about().items():
         typer.echo(f"  {name}: {text}")
     if neighbours is not None:

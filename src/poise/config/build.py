@@ -178,9 +178,6 @@ def _augment(make: Builder, config: Config, shape: Sequence[int]) -> Augmented |
 
 def _network(make: Builder, path: str, part: Part, table: Mapping[str, Callable[..., Any]], **given: Any) -> nn.Module:
     """Networks of all kinds have the option ``initializer``; those of layer strings see to it themselves."""
-    if "classes" in given and part.class_ in table and "classes" not in options_of(table[part.class_]):
-        able = [name for name, make_network in table.items() if "classes" in options_of(make_network)]
-        raise ConfigError(f"{path}: {part.class_} takes no classes; take {', '.join(able)}, or leave conditional out")
     options = part.options
     text = None if part.class_ == "layers" else options.pop("initializer", None)
     network: nn.Module = make(

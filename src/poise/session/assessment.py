@@ -74,9 +74,14 @@ class Assessment:
             data, settings, sampler.device, seed=seed, cache=cache_directory(None), progress=progress, say=say
         )
 
+    @property
+    def _labels(self) -> Tensor | None:
+        return self.evaluation.fake_labels if self.sampler.config.classes else None
+
     def samples(self) -> Tensor:
         """As many as are measured, as the generator makes them."""
-        return self.sampler.generate(latents(self.evaluation.samples, self.sampler.config.z_dim, self.evaluation.seed))
+        z = latents(self.evaluation.samples, self.sampler.config.z_dim, self.evaluation.seed)
+        return self.sampler.generate(z, labels=self._labels)
 
     def row(self, samples: Tensor) -> dict[str, Any]:
         """Measure samples, and write the row; return it.
@@ -87,5 +92,7 @@ class Assessment:
         checkpoint = self.sampler.checkpoint
         row = {"step": checkpoint.step, "nimg": checkpoint.nimg, "checkpoint": "best" if checkpoint.best else "last"}
         row |= self.evaluation.score(samples)
+        if self._labels is not None:
+            row |= self.evaluation.by_class(samples, self._labels)
         self.sampler.run.evaluations.append(row)
         return row

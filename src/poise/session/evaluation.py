@@ -21,7 +21,17 @@ from poise.config import EvaluateConfig
 from poise.data import Data
 from poise.errors import MetricError
 from poise.files import write_atomic
-from poise.metrics import BETTER, METRICS, Statistics, Truth, memorization, metrics_of, statistics
+from poise.metrics import (
+    BETTER,
+    METRICS,
+    Statistics,
+    Truth,
+    kid,
+    memorization,
+    metrics_of,
+    per_class,
+    statistics,
+)
 from poise.metrics.checks import checked_finite
 from poise.metrics.features import FEATURES, Classifier, Examples, Extractor, Progress, Workplace
 from poise.metrics.features.classifier import labels_of
@@ -197,6 +207,36 @@ class Evaluation:
             if line not in self._said:
                 self._said.add(line)
                 self._say(line)
+
+    def by_class(self, samples: Tensor, labels: Tensor) -> dict[str, Any]:
+        """How good the samples of each class are, where the generator was told which to make.
+
+        Args:
+            samples: as a generator makes them, ``(n, ...)``.
+            labels: the classes that they were asked for with, ``(n,)``.
+
+        Returns:
+            ``kid_by_class``, by the classes' names; and on features of a classifier ``class_accuracy``, the share of
+            samples that it takes for what was asked for.
+
+        Raises:
+            MetricError: when a class has too few samples.
+        """
+        assert self.data.labels is not None
+        extractor = self.extractor(self.features)
+        fake = extractor.of(self.data.restore(samples), "samples")
+        real_labels = torch.from_numpy(np.asarray(self.data.labels[self.chosen]))
+        found = per_class(lambda x, y: kid(x, y, seed=self.seed).mean, self.real, real_labels, fake, labels)
+        numbers: dict[str, Any] = {"kid_by_class": {self.data.classes[label]: it for label, it in found.items()}}
+        if isinstance(extractor, Classifier):
+            numbers["class_accuracy"] = float((extractor.classes_of(fake) == labels).float().mean())
+        return numbers
+
+    @property
+    def fake_labels(self) -> Tensor | None:
+        """The classes of the samples that it wants, ``(samples,)``: as often as those of the chosen real ones."""
+        labels = self.data.labels
+        return None if labels is None else torch.from_numpy(np.resize(labels[self.chosen], self.samples))
 
     def nearest_pairs(self, samples: Tensor, count: int) -> NDArray[Any]:
         """The samples that are nearest to the training data, each before its neighbour there.

@@ -349,7 +349,8 @@ class Session:
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
         """The numbers of the averaged generator's samples, and how they were measured."""
-        return self._evaluation.score(trainer.sample(self._evaluation.samples, _EVALUATION))
+        labels = self._evaluation.fake_labels if trainer.classes else None
+        return self._evaluation.score(trainer.sample(self._evaluation.samples, _EVALUATION, labels=labels))
 
     def _evaluation_failed(self, error: Exception) -> None:
         """Keep it as an event; say it once, as the next evaluations will fail for the same reason."""
