@@ -264,3 +264,17 @@ def test_layers_that_cannot_be_normalized(layers: list[str], message: str) -> No
 def test_a_network_with_nothing_to_normalize() -> None:
     with pytest.raises(ConfigError, match="found no linear and no convolutional layer in the network: name the layers"):
         spectral_norm().prepare(nn.Sequential(nn.ReLU()))
+
+
+def test_spectral_norm_of_a_weight_that_is_0() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Conv2d(1, 1, 1))
+    nn.init.zeros_(network[1].weight)
+    with pytest.raises(ConfigError, match="spectral_norm cannot normalize a Conv2d whose weight begins at 0"):
+        spectral_norm().prepare(network)
+
+
+def test_spectral_norm_of_embeddings() -> None:
+    embedding = nn.Sequential(nn.Embedding(4, 3))
+    spectral_norm().prepare(embedding)
+    embedding(torch.arange(4))
+    assert torch.linalg.matrix_norm(embedding[0].weight, 2).item() == pytest.approx(1, abs=0.2)

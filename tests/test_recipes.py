@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -150,3 +151,41 @@ def test_everything_can_be_set(assignment: str) -> None:
     built = trainer("vanilla", "digits", assignment, *small)
     built.fit(load("digits"), steps=2, batch=8)
     assert all(math.isfinite(value) for value in built.read().values())
+
+
+# Defaults.
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (np.zeros((16, 2), np.float32) + np.arange(16, dtype=np.float32)[:, None], "points"),
+        (np.zeros((8, 16, 16, 1), np.uint8), "relativistic"),
+        (np.zeros((8, 32, 32, 3), np.uint8), "r3gan"),
+    ],
+)
+def test_the_default_fits_the_data(data: Any, name: str) -> None:
+    assert resolve(load(data)).recipe == name
+
+
+def test_r3gan_trains_at_32() -> None:
+    images = load(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    built = build(resolve(images, "r3gan", {"batch": 4}, ["generator.size=nano"]), images.shape, make_fabric("cpu"))
+    built.fit(images, steps=2, batch=4)
+    assert all(math.isfinite(value) for value in built.read().values())
+
+
+def test_schedules_end_with_the_run_unless_they_say_when() -> None:
+    def rate(built: Trainer, kimg: float) -> float:
+        built.nimg = int(1000 * kimg)
+        built._begin_step()
+        return float(next(iter(built._moves.optimizers)).param_groups[0]["lr"])
+
+    short, long = (trainer("points", "ring8", f"kimg={kimg}") for kimg in (1.0, 10.0))
+    assert rate(short, 0.5) == pytest.approx(rate(long, 5.0)) == pytest.approx((1e-3 + 1e-5) / 2)
+    assert rate(short, 1.0) == pytest.approx(1e-5)
+    assert rate(trainer("points", "ring8", "steps=1000", "kimg=1000"), 128.0) == pytest.approx((1e-3 + 1e-5) / 2)
+    stated = trainer("vanilla", "ring8", "kimg=9", "g_optimizer.lr={class: linear, from: 1.0, to: 0.0, end: 2}")
+    stated.nimg = 1000
+    stated._begin_step()
+    assert float(stated._moves["G"].player.optimizer.param_groups[0]["lr"]) == 0.5

@@ -110,6 +110,7 @@ _LAYERS = (
     nn.ConvTranspose1d,
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
+    nn.Embedding,
 )
 
 
@@ -120,6 +121,12 @@ class _SpectralNorm(Constraint):
 
     def prepare(self, module: nn.Module) -> None:
         for layer in list(self._named(module) if self.layers else _unnormalized(module)):
+            weight = layer.weight
+            if isinstance(weight, Tensor) and not weight.any():
+                raise ConfigError(
+                    f"spectral_norm cannot normalize a {type(layer).__name__} whose weight begins at 0, as the last ones "
+                    "of r3gan's blocks do: name other layers, or leave it out"
+                )
             if _is_scaled(layer):
                 # The norm divides any scale out.
                 layer.weight_scale = 1.0  # type: ignore[assignment]
@@ -189,12 +196,12 @@ def spectral_norm(layers: Sequence[str] = (), n_power_iterations: int = 1) -> Co
 
     Args:
         layers: the names of the layers, as in ``named_modules()``; if none is named, all linear and convolutional
-            ones that are not normalized yet.
+            ones and embeddings that are not normalized yet.
         n_power_iterations: iterations of the power method a pass, at least 1.
 
     Raises:
-        ConfigError: when a count is below 1; in use, when a layer is not there, has no weight matrix, or was named
-            and is normalized already.
+        ConfigError: when a count is below 1; in use, when a layer is not there, has no weight matrix, has one that is
+            0, or was named and is normalized already.
 
     Source: Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv 1802.05957,
     algorithm 1.

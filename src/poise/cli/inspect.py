@@ -185,12 +185,14 @@ def recipes(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the recipes."""
-    from poise.recipes import DEFAULT, RECIPES
+    from poise.recipes import DEFAULTS, RECIPES
 
     lines = {name: (recipe.__doc__ or "").strip() for name, recipe in RECIPES.items()}
     if as_json:
-        typer.echo(json.dumps([{"name": name, "default": name == DEFAULT, "does": it} for name, it in lines.items()]))
+        typer.echo(
+            json.dumps([{"name": name, "default": DEFAULTS.get(name), "does": it} for name, it in lines.items()])
+        )
         return
     width = max(map(len, lines))
     for name, line in lines.items():
-        typer.echo(f"{name:<{width}}  {line}{' (default)' if name == DEFAULT else ''}")
+        typer.echo(f"{name:<{width}}  {line}{f' (default for {DEFAULTS[name]})' if name in DEFAULTS else ''}")

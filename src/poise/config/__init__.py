@@ -14,6 +14,7 @@ from poise.config.build import (
     precision_for,
 )
 from poise.config.schema import (
+    AugmentConfig,
     CheckpointConfig,
     Config,
     ConstraintConfig,
@@ -30,6 +31,7 @@ from poise.config.text import differences, dump, merge, override, parse, parse_f
 
 __all__ = [
     "OPTIMIZERS",
+    "AugmentConfig",
     "CheckpointConfig",
     "Config",
     "ConstraintConfig",

@@ -70,7 +70,7 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
     Raises:
         ConfigError: naming the field that is wrong.
     """
-    make = Builder(trust)
+    make = Builder(trust, config.end_kimg)
     # Weights begin as a function of the seed, the same on every rank, and no one else's random numbers move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(config.seed, _INITIAL_WEIGHTS))
@@ -127,7 +127,7 @@ def execution_for(config: Config, shape: Sequence[int], fabric: Fabric) -> Choic
 
 def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] = ()) -> nn.Module:
     """The generator alone, for samples of ``shape``, as a checkpoint's weights fit it."""
-    make = Builder(trust)
+    make = Builder(trust, config.end_kimg)
     generator = _generator(make, config, shape)
     for constraint, to, _ in (_constraint(make, name, config) for name in config.constraints):
         if to == "G":
@@ -235,7 +235,11 @@ def _number(make: Builder, path: str, value: Any) -> Any:
     if isinstance(value, tuple | list):
         return tuple(_number(make, path, it) for it in value)
     part = Part.model_validate(value) if isinstance(value, Mapping) else value
-    return make(path, part, SCHEDULES, noun="schedule") if isinstance(part, Part) else value
+    if not isinstance(part, Part):
+        return value
+    if make.end is not None and "end" in options_of(SCHEDULES.get(part.class_, Part)) and "end" not in part.options:
+        part = Part(class_=part.class_, **part.options, end=make.end)
+    return make(path, part, SCHEDULES, noun="schedule")
 
 
 def _optimizer(make: Builder, path: str, settings: OptimizerConfig) -> OptimizerFactory:

@@ -19,10 +19,12 @@ class Builder:
 
     Args:
         trust: packages from which parts may be imported.
+        end: where the run ends, in kimg; schedules that do not say where they end go on until then.
     """
 
-    def __init__(self, trust: Sequence[str] = ()) -> None:
+    def __init__(self, trust: Sequence[str] = (), end: float | None = None) -> None:
         self._trust = trust
+        self.end = end
 
     def __call__(
         self,

@@ -325,6 +325,14 @@ class Config(_Frozen):
         return self.batch
 
     @property
+    def end_kimg(self) -> float | None:
+        """About where the run ends, in thousands of real images, if the batch is settled."""
+        ends = [] if self.kimg is None else [self.kimg]
+        if self.steps is not None and self.batch != "auto":
+            ends.append(self.steps * self.batch / 1000)
+        return min(ends, default=None)
+
+    @property
     def expected_steps(self) -> float | None:
         """About how many steps there will be, if the batch is settled."""
         ends = [] if self.steps is None else [float(self.steps)]

@@ -7,7 +7,7 @@ from typing import Any
 from poise.config import Config, merge, override, parse, parse_file
 from poise.data import Data
 from poise.errors import ConfigError, nearest
-from poise.recipes.recipes import DEFAULT, RECIPES
+from poise.recipes.recipes import RECIPES, default_for
 
 __all__ = ["chosen_size", "resolve"]
 
@@ -33,10 +33,10 @@ def resolve(
     Raises:
         ConfigError: when the recipe is not known, or a setting is wrong.
     """
-    name, filed = recipe or DEFAULT, {}
+    name, filed = recipe or default_for(data), {}
     if _is_file(name):
         filed = parse_file(Path(name))
-        name = str(filed.pop("recipe", None) or DEFAULT)
+        name = str(filed.pop("recipe", None) or default_for(data))
     if name not in RECIPES:
         raise ConfigError(f"there is no recipe '{name}' {nearest(name, RECIPES)}; 'poise recipes' tells what each does")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
