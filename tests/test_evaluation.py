@@ -192,7 +192,7 @@ def test_wrong_settings(digits: Data, settings: dict[str, Any], words: str) -> N
 
 
 def test_settings_may_be_lists_or_text() -> None:
-    assert EvaluateConfig(metrics="fid,prdc") == EvaluateConfig(metrics=["fid", "prdc"])
+    assert EvaluateConfig(metrics="fid, prdc") == EvaluateConfig(metrics=["fid", "prdc"])
     assert metrics_of(["kid", "recall", "precision"]) == ("kid", "prdc")
     assert BETTER["precision"] == "higher"
     assert "memorization" not in BETTER

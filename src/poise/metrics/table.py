@@ -113,7 +113,7 @@ def _prdc(it: Evidence) -> Numbers:
 
 
 def _modes(it: Evidence) -> Numbers:
-    """Captured modes, the share of high-quality samples and the KL divergence over modes, where the density is known."""
+    """Captured modes, the share of good samples and the KL divergence over modes, where the density is known."""
     found = modes(it.fake_raw, *it.truth)
     return {"modes": found.captured, "high_quality": found.high_quality, "modes_kl": found.kl}
 
