@@ -18,6 +18,7 @@ from poise.data import Data, load
 from poise.errors import ConfigError, MetricError, MissingExtraError
 from poise.hooks import Evaluate, Save
 from poise.metrics import BETTER, METRICS, metrics_of
+from poise.metrics.features import FEATURES
 from poise.recipes import resolve
 from poise.runs import Checkpoints, JsonLines, Run, State, read_rows
 from poise.session import Evaluation, Outcome, Sampler, Session
@@ -191,7 +192,7 @@ def test_wrong_settings(digits: Data, settings: dict[str, Any], words: str) -> N
 
 
 def test_settings_may_be_lists_or_text() -> None:
-    assert EvaluateConfig(metrics="fid,prdc") == EvaluateConfig(metrics=["fid", "prdc"])
+    assert EvaluateConfig(metrics="fid, prdc") == EvaluateConfig(metrics=["fid", "prdc"])
     assert metrics_of(["kid", "recall", "precision"]) == ("kid", "prdc")
     assert BETTER["precision"] == "higher"
     assert "memorization" not in BETTER
@@ -363,6 +364,13 @@ def test_show_tells_evaluations_and_their_features(poise: Any, trained: Run) -> 
     assert "\n  evaluated by itself, best checkpoint:\n    kid " in said
     assert re.search(r"\n    swd .* \(raw features, 150 samples\)\n", said)
     assert json.loads(poise("show", "r", "--json").stdout)["evaluation"]["other_features"] == {"swd": "raw"}
+
+
+def test_parts_lists_metrics_and_features(poise: Any) -> None:
+    for kind, names in (("metrics", METRICS), ("features", FEATURES)):
+        (listed,) = json.loads(poise("parts", kind, "--json").stdout).values()
+        assert [it["name"] for it in listed] == list(names)
+        assert all(it["does"] and not it["options"] for it in listed)
 
 
 def test_evaluate_as_json(poise: Any, trained: Run) -> None:

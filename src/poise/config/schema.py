@@ -1,5 +1,6 @@
 """The config's fields."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -214,7 +215,9 @@ class EvaluateConfig(_Frozen):
 
     metrics: Annotated[
         tuple[str, ...] | Literal["auto"],
-        BeforeValidator(lambda value: value.split(",") if isinstance(value, str) and value != "auto" else value),
+        BeforeValidator(
+            lambda value: re.split(r",\s*", value) if isinstance(value, str) and value != "auto" else value
+        ),
         Field(min_length=1),
     ] = "auto"
     metric: str = "auto"

@@ -97,35 +97,42 @@ class Metric(NamedTuple):
 
 
 def _fid(it: Evidence) -> Numbers:
+    """The Fréchet distance of Gaussians fitted to features."""
     return {"fid": fid(it.statistics, it.fake)}
 
 
 def _kid(it: Evidence) -> Numbers:
+    """The squared MMD of features under a cubic kernel, unbiased, and its spread over blocks."""
     found = kid(it.real, it.fake, seed=it.seed)
     return {"kid": found.mean, "kid_std": found.std}
 
 
 def _prdc(it: Evidence) -> Numbers:
+    """Precision, recall, density and coverage of features."""
     return prdc(it.real, it.fake)._asdict()
 
 
 def _modes(it: Evidence) -> Numbers:
+    """Captured modes, the share of good samples and the KL divergence over modes, where the density is known."""
     found = modes(it.fake_raw, *it.truth)
     return {"modes": found.captured, "high_quality": found.high_quality, "modes_kl": found.kl}
 
 
 def _classes(it: Evidence) -> Numbers:
+    """The classes that samples are of, and their KL divergence from those of the data."""
     found = classes(it.fake_classes, it.labels, it.classes)
     shares = [round(share, 6) for share in found.shares.tolist()]
     return {"classes": found.captured, "classes_kl": found.kl, "class_shares": shares}
 
 
 def _memorization(it: Evidence) -> Numbers:
+    """Whether samples are nearer to the training data than new data would be."""
     found = memorization(it.fake, it.train)
     return {"memorization": found.nearer, "memorization_z": found.z}
 
 
 def _swd(it: Evidence) -> Numbers:
+    """The sliced Wasserstein distance of raw values."""
     return {"swd": sliced_wasserstein(it.real_raw, it.fake_raw, seed=it.seed)}
 
 

@@ -102,7 +102,7 @@ class Classifier(Extractor):
 
 
 def classifier(examples: Examples, workplace: Workplace) -> Classifier:
-    """The classifier of this data: from the cache, or trained now, the same for the same data.
+    """The classifier of this data: from the cache, or trained now; on one machine the same for the same data.
 
     Args:
         examples: labelled images.

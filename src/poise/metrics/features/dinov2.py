@@ -11,8 +11,7 @@ from poise.metrics.features.extractor import (
     Extractor,
     Workplace,
     fetched,
-    package_of,
-    require_images,
+    package_for,
     rgb,
 )
 
@@ -61,16 +60,11 @@ def dinov2(examples: Examples, workplace: Workplace) -> Dinov2:
         MissingExtraError: when timm is not installed.
         MetricError: when the data is not of images, or the weights cannot be fetched.
     """
-    require(examples)
+    package = require(examples)
     options = {"pretrained": True, "num_classes": 0, "img_size": _SIDE}
-    return Dinov2(fetched("dinov2", lambda: _package().create_model(_MODEL, **options)), workplace)
+    return Dinov2(fetched("dinov2", lambda: package.create_model(_MODEL, **options)), workplace)
 
 
-def require(examples: Examples) -> None:
-    """Refuse what :func:`dinov2` would refuse, without fetching weights."""
-    require_images(examples, "dinov2")
-    _package()
-
-
-def _package() -> Any:
-    return package_of("dinov2", "timm", "timm")
+def require(examples: Examples) -> Any:
+    """Refuse what :func:`dinov2` would refuse, without fetching weights; return the package's module."""
+    return package_for(examples, "dinov2", "timm", "timm")

@@ -20,7 +20,7 @@ __all__ = [
     "Progress",
     "Workplace",
     "fetched",
-    "package_of",
+    "package_for",
     "require_images",
     "rgb",
     "silent",
@@ -118,17 +118,20 @@ class Extractor(ABC):
         """Features ``(n, k)`` of one batch on the device: uint8 images ``(n, h, w, c)``, or vectors ``(n, d)``."""
 
 
-def package_of(name: str, package: str, module: str) -> Any:
-    """A module of a package that is an extra.
+def package_for(examples: Examples, name: str, package: str, module: str) -> Any:
+    """A module of a package that is an extra, for features of images.
 
     Args:
+        examples: the data.
         name: of the features; the extra has it too.
         package: what is installed.
         module: what is imported.
 
     Raises:
-        MissingExtraError: when it is not installed, or cannot be imported beside what else is.
+        MetricError: when the data is of vectors.
+        MissingExtraError: when the package is not installed, or cannot be imported beside what else is.
     """
+    require_images(examples, name)
     try:
         return import_module(module)
     except Exception as error:  # a package that does not fit the torch that is installed raises what it will

@@ -9,8 +9,7 @@ from poise.metrics.features.extractor import (
     Extractor,
     Workplace,
     fetched,
-    package_of,
-    require_images,
+    package_for,
     rgb,
 )
 
@@ -49,16 +48,11 @@ def inception(examples: Examples, workplace: Workplace) -> Inception:
         MissingExtraError: when torch-fidelity is not installed.
         MetricError: when the data is not of images, or the weights cannot be fetched.
     """
-    require(examples)
-    network = fetched("inception", lambda: _package().FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]))
+    package = require(examples)
+    network = fetched("inception", lambda: package.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]))
     return Inception(network, workplace)
 
 
-def require(examples: Examples) -> None:
-    """Refuse what :func:`inception` would refuse, without fetching weights."""
-    require_images(examples, "inception")
-    _package()
-
-
-def _package() -> Any:
-    return package_of("inception", "torch-fidelity", "torch_fidelity.feature_extractor_inceptionv3")
+def require(examples: Examples) -> Any:
+    """Refuse what :func:`inception` would refuse, without fetching weights; return the package's module."""
+    return package_for(examples, "inception", "torch-fidelity", "torch_fidelity.feature_extractor_inceptionv3")

@@ -25,7 +25,7 @@ class Features(NamedTuple):
     """
 
     make: Callable[[Examples, Workplace], Extractor]
-    require: Callable[[Examples], None]
+    require: Callable[[Examples], object]
 
 
 FEATURES: Mapping[str, Features] = MappingProxyType(
