@@ -124,8 +124,8 @@ class _SpectralNorm(Constraint):
             weight = layer.weight
             if isinstance(weight, Tensor) and not weight.any():
                 raise ConfigError(
-                    f"spectral_norm cannot normalize a {type(layer).__name__} whose weight begins at 0, as the last ones "
-                    "of r3gan's blocks do: name other layers, or leave it out"
+                    f"spectral_norm cannot normalize a {type(layer).__name__} whose weight begins at 0, as the last "
+                    "ones of r3gan's blocks do: name other layers, or leave it out"
                 )
             if _is_scaled(layer):
                 # The norm divides any scale out.

@@ -189,9 +189,8 @@ def recipes(
 
     lines = {name: (recipe.__doc__ or "").strip() for name, recipe in RECIPES.items()}
     if as_json:
-        typer.echo(
-            json.dumps([{"name": name, "default": DEFAULTS.get(name), "does": it} for name, it in lines.items()])
-        )
+        rows = [{"name": name, "default_for": DEFAULTS.get(name), "does": line} for name, line in lines.items()]
+        typer.echo(json.dumps(rows))
         return
     width = max(map(len, lines))
     for name, line in lines.items():

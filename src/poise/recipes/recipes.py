@@ -167,7 +167,7 @@ def relativistic(data: Data) -> Config:
 
 
 def points(data: Data) -> Config:
-    """For vectors: relativistic pairs with R1 and R2; gamma and learning rates fall by cosine, so that modes get sharp."""
+    """For vectors: relativistic pairs, R1 and R2; gamma and learning rates fall by cosine, so that modes get sharp."""
     gamma = PenaltyConfig(weight=_cosine(0.01, 1e-5))
     optimizer = OptimizerConfig(class_="Adam", lr=_cosine(1e-3, 1e-5), betas=(0.0, 0.9))
     return _config(
@@ -181,7 +181,7 @@ def points(data: Data) -> Config:
 
 
 def r3gan(data: Data) -> Config:
-    """R3GAN: its residual networks, RpGAN with R1 and R2, all settings by cosine. Huang et al. 2024, arXiv 2501.05441."""
+    """R3GAN: its networks, relativistic pairs, R1 and R2, all by cosine. Huang et al. 2024, arXiv 2501.05441."""
     if data.kind == "vectors":
         return points(data)
     size = "small" if torch.cuda.is_available() else "nano"
