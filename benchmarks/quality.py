@@ -1,8 +1,8 @@
 """How good trainings become by the commands that a person would give: several seeds a row, beside published figures.
 
-Each row is a `poise train` and a `poise evaluate` in processes of their own, for each seed; digits and MNIST also have a
-DCGAN loop written by hand that trains as long. The JSON file is written after each training, and what is in it already
-is not trained again, so that a long benchmark can be stopped and go on.
+Each row is a `poise train` and a `poise evaluate` in processes of their own, for each seed; digits and MNIST also have
+a DCGAN loop written by hand that trains as long. The JSON file is written after each training, and what is in it
+already is not trained again, so that a long benchmark can be stopped and go on.
 
     python benchmarks/quality.py [--rows ring8,grid25] [--seeds 5] [--mnist FOLDER] [--json quality.json]
                                  [--markdown quality.md]

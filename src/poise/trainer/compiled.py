@@ -16,7 +16,6 @@ from poise.penalties import Deal, Scene
 from poise.trainer.execution import MOST_KINDS, TOO_MANY_KINDS, Eager, Execution, Taken, in_a_line
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers, Turn
-from poise.trainer.player import norm_of
 
 __all__ = ["Compiled"]
 
@@ -122,9 +121,8 @@ class _Program:
             return loss, (numbers, {name: state[name] for name in stats}, kept)
 
         gradients, (loss, (numbers, moved, kept)) = grad_and_value(loss_of, has_aux=True)(weights)
-        norm = norm_of(list(gradients.values()))
-        # As autograd itself does it: fused optimizers take no notice of strides.
-        gradients = {name: torch.empty_like(weights[name]).copy_(it) for name, it in gradients.items()}
+        norm = torch.stack([it.square().sum() for it in gradients.values()]).sum().sqrt()
+        gradients = {name: _laid_out_as(weights[name], it) for name, it in gradients.items()}
         return loss, norm, numbers, gradients, moved, kept
 
 
@@ -152,6 +150,11 @@ class _Game(nn.Module):
         )
         loss, numbers = self._objective(scene, self._turn.with_factors(factors))
         return loss, numbers, dict(scene.memory)
+
+
+def _laid_out_as(weight: Tensor, gradient: Tensor) -> Tensor:
+    """As autograd itself does it: fused optimizers take no notice of strides."""
+    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def _may_change(guards: Sequence[Any]) -> list[bool]:
