@@ -426,5 +426,5 @@ def test_evaluate_refuses_data_that_has_changed(poise: Any, tmp_path: Path) -> N
 
 
 def test_a_diverged_generator_is_named(poise: Any, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sampler, "generate", lambda self, z, batch=256: torch.full((len(z), 1, 8, 8), math.nan))
+    monkeypatch.setattr(Sampler, "generate", lambda self, z, **options: torch.full((len(z), 1, 8, 8), math.nan))
     assert "150 of 150 samples hold NaN" in poise("evaluate", "r", code=2).stderr

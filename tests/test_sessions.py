@@ -34,8 +34,8 @@ def files(run: Run) -> dict[str, bytes]:
 
 def test_an_allowed_change_is_what_trains_on(data: Data, tmp_path: Path) -> None:
     run = Run(tmp_path / "r")
-    train(data, run)
-    train(data, run, "g_optimizer.lr=1e-7", steps=8, allow_change=True)
+    train(data, run, "d_optimizer.lr=1e-3")
+    train(data, run, "d_optimizer.lr=1e-3", "g_optimizer.lr=1e-7", steps=8, allow_change=True)
     state = unpack(run.checkpoints.last().read())["trainer"]
     assert state["g_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-7
     assert state["d_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-3

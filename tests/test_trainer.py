@@ -403,8 +403,8 @@ def test_refusals(act: Callable[[], object], error: type[Exception], words: str)
         ),
         (lambda: make(d_optimizer=adam([nn.Parameter(torch.zeros(1))])), r"d_optimizer is a Adam; give a function"),
         (
-            lambda: make().step([points(8)]),
-            r"step was given a list: give a batch, or an iterator such as iter\(loader\)",
+            lambda: make().step(torch.utils.data.TensorDataset(points(8))),
+            r"step was given a TensorDataset: give a batch, or an iterator such as iter\(loader\)",
         ),
         (lambda: make().step(iter([])), "there is no real batch left: give step an endless iterator"),
         (lambda: make(balance=Planned(())).step(points(8)), r"planned \(\); a plan is phases of 'D' and 'G'"),

@@ -328,12 +328,12 @@ class Config(_Frozen):
         return self.batch
 
     @property
-    def end_kimg(self) -> float | None:
-        """About where the run ends, in thousands of real images, if the batch is settled."""
+    def end_kimg(self) -> float:
+        """About where the run ends, in thousands of real images; a batch that is not settled counts as one of 1."""
         ends = [] if self.kimg is None else [self.kimg]
-        if self.steps is not None and self.batch != "auto":
-            ends.append(self.steps * self.batch / 1000)
-        return min(ends, default=None)
+        if self.steps is not None:
+            ends.append(self.steps * (1 if self.batch == "auto" else self.batch) / 1000)
+        return min(ends)
 
     @property
     def expected_steps(self) -> float | None:
