@@ -218,7 +218,7 @@ def test_missing_path(poise: Any) -> None:
         (["--batch", "2000"], "batch is 2000, but digits has 1,797 samples"),
         (["--size", "12"], "12"),
         (["--set", "size=12"], "12"),
-        (["--size", "256", "--steps", "1"], "dcgan makes images of"),
+        (["--recipe", "vanilla", "--size", "256", "--steps", "1"], "dcgan makes images of"),
         (["--device", "cuda:9"], "device 'cuda:9' cannot be used"),
         (["--device", "quantum"], "device 'quantum' cannot be used"),
         (["--set", "precision=16-mixed"], "precision '16-mixed' is refused"),

@@ -185,6 +185,16 @@ def test_a_scene_in_parts_has_the_parts_labels() -> None:
     assert [part.labels.tolist() for part in scene.parts(3)] == [it.tolist() for it in labels.tensor_split(3)]
 
 
+def test_a_scene_on_copies_is_of_the_same_deal_in_other_memory() -> None:
+    samples, labels = points(10)
+    scene = Scene(
+        Given(2, 1), real=samples, generator=Given(4, 2), z=torch.randn(10, 4), labels=labels, strength=torch.ones(())
+    )
+    for copy, given in zip(scene.on_copies().deal, scene.deal, strict=True):
+        assert torch.equal(copy, given)
+        assert copy.data_ptr() != given.data_ptr()
+
+
 # From the command line.
 
 

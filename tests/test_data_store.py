@@ -51,7 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         poise.data.batches,
         "store",
-        lambda data, device: chosen(data) if isinstance(data, Data) else store(data, device),
+        lambda data, device, labelled: chosen(data) if isinstance(data, Data) else store(data, device),
     )
 
 
@@ -255,7 +255,7 @@ def trainer() -> Trainer:
 
 @pytest.mark.parametrize("error", [None, OSError, KeyboardInterrupt])
 def test_no_thread_outlives_fit(error: type[BaseException] | None, monkeypatch: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr(poise.data.batches, "store", lambda data, device: WAYS["ahead"](data))
+    monkeypatch.setattr(poise.data.batches, "store", lambda data, device, labelled: WAYS["ahead"](data))
     seen: list[int] = []
 
     class Watching:

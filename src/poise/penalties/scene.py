@@ -155,9 +155,9 @@ class Scene:
 
     def on_copies(self) -> Scene:
         """The same deal on copies of its samples and memories, which may be written over; it knows no ``kimg``."""
-        scene = self._of(
-            *(None if it is None else it.detach().clone() for it in (self._real, self._z, self._given_fake))
-        )
+        given = self._real, self._z, self._given_fake, self.labels
+        scene = self._of(*(None if it is None else it.detach().clone() for it in given))
+        scene.strength = None if self.strength is None else self.strength.clone()
         scene.memory = {name: it.clone() for name, it in self.memory.items()}
         scene._kimg = None
         return scene
