@@ -177,7 +177,9 @@ def rpgan_r1_r2(game: Game) -> Step:
 
 
 def hinge_d(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    return relu(1 - discriminator(real)).mean() + relu(1 + discriminator(fake)).mean()
+    # In one pass: in two, a spectral norm would go on twice, and the training would be another one.
+    real_logits, fake_logits = discriminator(torch.cat([real, fake])).chunk(2)
+    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
 
 
 def hinge(game: Game) -> Step:
