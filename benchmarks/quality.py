@@ -98,7 +98,7 @@ def vectors() -> dict[str, Row]:
         "ring8": Row(
             "a ring of 8 Gaussians",
             "ring8",
-            ("--kimg", "7680"),
+            (),
             "modes",
             2500,
             targets={"modes": ">= 8", "high_quality": ">= 0.96", "modes_kl": "<= 0.01", "seconds": "<= 180"},
@@ -123,7 +123,7 @@ def vectors() -> dict[str, Row]:
         "grid25-long": Row(
             "the same for three times as long",
             "grid25",
-            ("--kimg", "46080"),
+            ("--kimg", "23040"),
             "modes",
             2500,
             targets={"modes": ">= 25", "high_quality": ">= 0.975", "modes_kl": "<= 0.01", "seconds": "<= 900"},

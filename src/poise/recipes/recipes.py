@@ -31,7 +31,7 @@ Recipe = Callable[[Data], Config]
 # Images are shown so often, within limits.
 _EPOCHS = 100
 
-_POINTS_KIMG = 10240.0
+_POINTS_KIMG = 7680.0
 
 
 def _config(data: Data, *, norm: str = "batch", optimizer: OptimizerConfig | None = None, **settings: Any) -> Config:
