@@ -42,6 +42,7 @@ class Run:
         self.log = JsonLines(self.path / "log.jsonl")
         self.metrics = JsonLines(self.path / "metrics.jsonl")
         self.evaluations = JsonLines(self.path / "evaluations.jsonl")
+        self.probes = JsonLines(self.path / "watch.jsonl")
         self.events = JsonLines(self.path / "events.jsonl")
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
