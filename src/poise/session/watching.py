@@ -23,8 +23,10 @@ def probe_of(trainer: Trainer, data: Data, held_out: NDArray[np.int64], count: i
         trainer: of the networks.
         data: all of it.
         held_out: the indices of samples that are not trained on.
-        count: how many samples a measurement takes of each kind; fewer where there are fewer.
+        count: how many images a measurement takes of each kind, or four times as many vectors; fewer where there are
+            fewer.
     """
+    count = count if data.kind == "images" else 4 * count
     trained = np.setdiff1d(np.arange(len(data)), held_out)
     chosen = np.random.default_rng(_SEED).permutation(trained)[: 2 * min(count, len(trained) // 2)]
     aside = held_out[:count]

@@ -47,7 +47,7 @@ class Probe:
     - ``swd``: the sliced Wasserstein distance from fakes to reals, and ``swd_floor`` between two sets of reals;
       ``swd_augmented``: to reals as D sees them, where they are augmented.
     - ``real_min``, ``real_max``, ``fake_min``, ``fake_max``; ``at_bound`` and ``real_at_bound``: the share of values
-      within 1 % of the bounds -1 and 1.
+      within 1 % of the bounds -1 and 1; ``at_edge``: of those of fakes within 1 % of their own extremes.
     - ``checkerboard``, of images: the energy at the highest frequency along either side over that of the reals.
     - ``d_dead``, ``g_dead``: the largest share of units of one ReLU layer that are 0 for all samples.
     - ``d_step``, ``g_step``: by how much the last step changed a network's weights, over their own size.
@@ -148,7 +148,10 @@ class Probe:
             name: float((it.abs() - 1).abs().le(1 - _AT_BOUND).float().mean())
             for name, it in (("at_bound", fake), ("real_at_bound", self._real))
         }
-        return found | at_bound
+        low, high = found["fake_min"], found["fake_max"]
+        margin = (1 - _AT_BOUND) * (high - low)
+        at_edge = float(((fake <= low + margin) | (fake >= high - margin)).float().mean())
+        return found | at_bound | {"at_edge": at_edge}
 
     def _steps(self, trainer: Trainer) -> Numbers:
         """How large the step was that came after :meth:`remember`."""

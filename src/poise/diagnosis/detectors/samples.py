@@ -99,6 +99,9 @@ def range_mismatch(course: Course) -> Sign | None:
     if len(lows) < 4 or low is None or high is None or high <= low:
         return None
     least, most = min(value for _, value in lows), max(value for _, value in highs)
+    edge = probes.last("at_edge", 3)
+    if not edge or min(value for _, value in edge) < 0.05:
+        return None  # nothing presses against the ends of the range
     margin = 0.2 * (high - low)
     beyond = [value for _, value in highs[-4:]], [value for _, value in lows[-4:]]
     misses = least > low + margin or most < high - margin
