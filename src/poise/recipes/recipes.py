@@ -179,6 +179,7 @@ def points(data: Data) -> Config:
         penalties={"r1": gamma, "r2": gamma},
         g_optimizer=OptimizerConfig(class_="Adam", lr=_cosine(3e-3, 3e-5), betas=(0.0, 0.9)),
         d_optimizer=OptimizerConfig(class_="Adam", lr=_cosine(1e-3, 1e-5), betas=(0.0, 0.9)),
+        ema=EmaConfig(half_life_kimg=200.0),
         **(of_vectors if data.kind == "vectors" else {}),
     )
 
