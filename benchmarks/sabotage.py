@@ -215,7 +215,7 @@ SABOTAGES: Mapping[str, Case] = {
     "no penalty, beta1 0.9 on a ring": Case(
         "ring8",
         "vanilla",
-        ("g_optimizer.lr=0.002", "g_optimizer.betas=[0.9, 0.999]", "d_optimizer.lr=0.0002"),
+        ("g_optimizer.lr=0.01", "g_optimizer.betas=[0.9, 0.999]", "d_optimizer.lr=0.0002"),
         kinds("mode_collapse oscillation"),
         recoverable=True,
     ),
