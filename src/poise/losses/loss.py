@@ -8,7 +8,7 @@ from torch import Tensor
 
 from poise.errors import ShapeError
 
-__all__ = ["AdversarialLoss", "LogitLoss", "per_sample", "pushes_real_up", "require_equal_shapes"]
+__all__ = ["AdversarialLoss", "LogitLoss", "looks_at_batch", "per_sample", "pushes_real_up", "require_equal_shapes"]
 
 LogitLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -85,11 +85,40 @@ def pushes_real_up(loss: AdversarialLoss) -> bool:
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Multiples of 1/32, symmetric about 0: their sums are exact, so that a loss without a preference gives 0.
-        spread = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+        spread = _spread_logits()
         rise = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
-        real, fake = spread + rise, spread.flip(0) - rise
-        if loss.outputs is not None:
-            outcomes = torch.linspace(-1, 1, loss.outputs, dtype=torch.float64, device="cpu")
-            real, fake = real[:, None] * outcomes, fake[:, None] * outcomes
+        real, fake = (_of_outputs(it, loss.outputs) for it in (spread + rise, spread.flip(0) - rise))
         (slope,) = torch.autograd.grad(loss.d(real, fake).mean(), rise)
     return slope.item() < 0
+
+
+@torch.no_grad()
+def looks_at_batch(loss: AdversarialLoss) -> bool:
+    """Whether a sample's loss depends on the logits of other samples, as with ``relativistic_average``.
+
+    It is measured, so that it holds for a loss of one's own: whether changing one of 64 real logits and one of 64
+    fake ones changes the value of a pair that has neither.
+
+    Args:
+        loss: any loss.
+    """
+    with torch.inference_mode(False):
+        logits = _spread_logits()
+        moved = torch.cat([logits[:-1], logits[-1:] + 1])
+        pairs = [[_of_outputs(it, loss.outputs) for it in (side, side.roll(8))] for side in (logits, moved)]
+        # Rolled, the last one has become the eighth.
+        others = torch.ones(len(logits), dtype=torch.bool, device="cpu")
+        others[[7, -1]] = False
+        return any(not torch.equal(of(*pairs[0])[others], of(*pairs[1])[others]) for of in (loss.d, loss.g))
+
+
+def _spread_logits() -> Tensor:
+    """64 points between -2 and 2."""
+    return (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+
+
+def _of_outputs(logits: Tensor, outputs: int | None) -> Tensor:
+    """Logits in the shape that a loss reads: with ``outputs``, the higher the more of the later outcomes."""
+    if outputs is None:
+        return logits
+    return logits[:, None] * torch.linspace(-1, 1, outputs, dtype=torch.float64, device="cpu")
