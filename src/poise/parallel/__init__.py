@@ -1,4 +1,4 @@
-"""Training in several processes: what they say to each other, how they are started, and how they notice an end.
+"""Training in several processes: what they say to each other, and how they notice that one has ended.
 
 Every process holds the same networks and a part of the same batch. This package knows no algorithm: a :class:`World`
 sums, gathers and agrees over processes; :mod:`poise.parallel.batch` is the batch of all of them, for losses and
@@ -7,18 +7,13 @@ penalties that look at it as a whole or draw a number for each of its samples.
 
 from poise.parallel import batch
 from poise.parallel.heartbeat import Heartbeat
-from poise.parallel.launch import Launched, Place, launch, place
 from poise.parallel.norm import SynchronizedBatchNorm, synchronize_batch_norms_
 from poise.parallel.world import World
 
 __all__ = [
     "Heartbeat",
-    "Launched",
-    "Place",
     "SynchronizedBatchNorm",
     "World",
     "batch",
-    "launch",
-    "place",
     "synchronize_batch_norms_",
 ]

@@ -83,7 +83,7 @@ def processes() -> int:
     return 1 if _spread is None else _spread.world.size
 
 
-def mean(values: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def mean(values: Tensor, dim: int | list[int] | None = None) -> Tensor:
     """The mean over the whole batch: over all entries, or over dimensions of which the first is one."""
     own = values.mean() if dim is None else values.mean(dim)
     return own if _spread is None else _spread.world.sum(own) / _spread.world.size

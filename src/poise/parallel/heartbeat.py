@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from torch import distributed
+from torch._C._distributed_c10d import Store, TCPStore
 
 __all__ = ["Heartbeat"]
 
@@ -32,7 +32,7 @@ class Heartbeat:
         self,
         rank: int,
         size: int,
-        store: distributed.Store | None = None,
+        store: Store | None = None,
         gone: Callable[[str], None] | None = None,
     ) -> None:
         self._rank, self._size = rank, size
@@ -44,7 +44,7 @@ class Heartbeat:
     def start(self) -> None:
         """Begin to count."""
         if self._size > 1:
-            self._store = self._store or distributed.TCPStore(
+            self._store = self._store or TCPStore(
                 os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=_ANSWER
             )
             self._thread.start()

@@ -120,30 +120,29 @@ class World:
         """Let the first process work, and give all what came of it.
 
         Raises:
-            PoiseError: what the first process raised, in every process.
+            Exception: what the first process raised, in every process.
         """
         if self.size == 1:
             return work()
-        result, error = _tried(work) if self.is_first else (None, None)
-        result, error = self.of_first((result, error))
+        result, error = self.of_first(_tried(work) if self.is_first else (None, None))
         if error is not None:
-            raise _known(error)
+            raise error
         return result  # type: ignore[return-value]
 
     def first_then_others(self, work: Callable[[], T]) -> T:
         """Let the first process work, then the others, who may find what it left.
 
         Raises:
-            PoiseError: what the lowest rank that failed raised, in every process.
+            Exception: what the lowest rank that failed raised, in every process.
         """
+        if self.size == 1:
+            return work()
         result: T | None = None
-        for turn in (True, False) if self.size > 1 else (True,):
+        for turn in (True, False):
             error = None
             if self.is_first == turn:
-                result, error = _tried(work) if self.size > 1 else (work(), None)
-            failed = self.any_of(error)
-            if failed is not None:
-                raise _known(failed)
+                result, error = _tried(work)
+            self._raise(error)
         return result  # type: ignore[return-value]
 
     def share(self, count: int) -> slice:
@@ -158,15 +157,19 @@ class World:
             work: makes some of them, on the CPU.
 
         Raises:
-            PoiseError: what the lowest rank that failed raised, in every process.
+            Exception: what the lowest rank that failed raised, in every process.
         """
-        if self.size == 1:
+        if count < self.size or self.size == 1:
             return work(slice(0, count))
         rows, error = _tried(lambda: work(self.share(count)))
-        failed = self.any_of(error)
-        if failed is not None:
-            raise _known(failed)
+        self._raise(error)
         return torch.cat(self.of_all(rows))  # type: ignore[arg-type]
+
+    def _raise(self, error: Exception | None) -> None:
+        """Raise in all processes what one of them caught."""
+        found = self.any_of(error)
+        if found is not None:
+            raise found
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
@@ -185,14 +188,14 @@ class _Sum(torch.autograd.Function):
     """See :meth:`World.sum`."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, world: World) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, tensor: Tensor, world: World) -> Tensor:
         ctx.world = world
         summed = tensor.clone(memory_format=torch.contiguous_format)
         world._sum_(summed)
         return summed
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.world.sum(gradient), None
 
 
@@ -205,19 +208,17 @@ def _of_one_type(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
 
 @torch.no_grad()
 def _put_back(flat: Tensor, tensors: Sequence[Tensor]) -> None:
-    parts = flat.split([it.numel() for it in tensors])
+    parts = torch.split(flat, [it.numel() for it in tensors])
     torch._foreach_copy_(list(tensors), [part.view(it.shape) for part, it in zip(parts, tensors, strict=True)])
 
 
-def _tried(work: Callable[[], T]) -> tuple[T | None, PoiseError | None]:
-    """What came of work, or what it raised; errors of other kinds end this process, which the others notice."""
+def _tried(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """What came of work, or what it raised, as all processes can know it: not every class of errors can be sent."""
     try:
         return work(), None
-    except PoiseError as error:
-        return None, error
-
-
-def _known(error: PoiseError) -> PoiseError:
-    """An error that all processes raise, so that the first one alone has to say it."""
-    error.is_known_to_all = True
-    return error
+    except PeerError:
+        raise
+    except Exception as error:
+        known: Any = error if isinstance(error, PoiseError) else RuntimeError(f"{type(error).__name__}: {error}")
+        known.is_known_to_all = True
+        return None, known

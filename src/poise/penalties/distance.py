@@ -5,7 +5,6 @@ from __future__ import annotations  # nested functions are traced, and their ann
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from poise.errors import ConfigError, ShapeError, nearest

@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isclose
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,9 +30,10 @@ from poise.config import (
 )
 from poise.data import Batches, Data, save_png
 from poise.data.cache import cache_directory
-from poise.errors import CheckpointError, ConfigError, NonFiniteError, PoiseError, RunError
+from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.models import Growing, summary
+from poise.parallel import Heartbeat, World
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
@@ -67,23 +69,39 @@ class Outcome:
     seconds: float
 
 
+class _Begun(NamedTuple):
+    """What the first process found.
+
+    Attributes:
+        changes: how the settings differ from the run's own.
+        damaged: checkpoints that are, and what is wrong with them.
+        state: what the newest good one holds, if there is any.
+    """
+
+    changes: list[str]
+    damaged: list[tuple[Checkpoint, str]]
+    state: dict[str, Any] | None
+
+
 class Session:
-    """One process training one run.
+    """One run being trained, by one process or by several of which the first one writes and speaks.
 
     Args:
         config: the settings.
         data: the prepared data.
         run: where everything goes.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        devices: processes on each machine, each with a device of its own; all of them are there, and make a session.
+        nodes: machines.
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
         trust: packages from which the config may import parts of one's own.
-        hooks: called after the session's own.
+        hooks: called after the session's own, in the first process.
         seen: called with each new row of the log.
         say: called with each line that a person should read.
 
     Raises:
-        ConfigError: when a setting is wrong.
+        ConfigError: when a setting is wrong, or other processes have other ones.
         DeviceError: when the device is not there.
         MetricError: when a metric is asked for that this data cannot be measured by.
         MissingExtraError: when features are asked for whose package is not installed.
@@ -96,6 +114,8 @@ class Session:
         run: Run,
         *,
         device: str = "auto",
+        devices: int = 1,
+        nodes: int = 1,
         max_seconds: float | None = None,
         allow_change: bool = False,
         trust: Sequence[str] = (),
@@ -105,16 +125,20 @@ class Session:
     ) -> None:
         self.config = config.model_copy(update={"fingerprint": data.fingerprint})
         self.data = data
-        self.run = run
         if max_seconds is not None and not max_seconds > 0:
             raise ConfigError(f"max_seconds is {max_seconds}; it must be above 0")
         self._max_seconds = max_seconds
         self._allow_change = allow_change
-        self._hooks = [*build_hooks(config, trust), *hooks]
-        self._seen = seen
-        self._say = say
         self._precision = precision_for(config, data.shape, device)
-        fabric = fabric_for(config, data.shape, device)
+        fabric = fabric_for(config, data.shape, device, devices, nodes)
+        if fabric.world_size > 1:
+            fabric.launch()
+        self._world = World(fabric.global_rank, fabric.world_size)
+        _require_one_training(self._world, self.config)
+        self.run = Run(self._world.of_first(run.path))
+        self._hooks = [*build_hooks(config, trust), *hooks] if self._world.is_first else []
+        self._seen = seen
+        self._say = say if self._world.is_first else lambda line: None
         self._execution = execution_for(config, data.shape, fabric)
         self.trainer = build(self.config, data.shape, fabric, trust)
         self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
@@ -124,8 +148,9 @@ class Session:
             self.trainer.device,
             seed=_EVALUATION,
             cache=cache_directory(None),
-            progress=said_when_long(say),
-            say=say,
+            progress=said_when_long(self._say),
+            say=self._say,
+            world=self._world,
         )
         self._evaluation_failure = ""
 
@@ -136,19 +161,33 @@ class Session:
             RunError: when the run directory cannot be used, or its settings differ.
             CheckpointError: when there are checkpoints and none is good.
             NonFiniteError: when training broke; the run's last checkpoint is good.
+            PeerError: when another process has ended; the run's last checkpoint is good.
         """
+        heartbeat = Heartbeat(self._world.rank, self._world.size)
+        heartbeat.start()
+        try:
+            with ExitStack() as held:
+                return self._trained(self._world.by_first(lambda: self._begin(held)))
+        finally:
+            heartbeat.stop()
+
+    def _begin(self, held: ExitStack) -> _Begun:
+        """Take the run, and find where it was left."""
         self.run.prepare()
-        with self.run.claim():
-            self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
-            changes = self._agreed_changes()
-            damaged = self._load()
-            steps, kimg = self.config.steps, self.config.kimg
-            if self.trainer.has_reached(steps, kimg):
-                if self.run.state() is not State.FINISHED:
-                    self._write_status(State.FINISHED)
-                return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
-            self._go_on(changes, damaged)
-            return self._train()
+        held.enter_context(self.run.claim())
+        self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
+        return _Begun(self._agreed_changes(), *self._newest())
+
+    def _trained(self, begun: _Begun) -> Outcome:
+        if begun.state is not None:
+            self.trainer.load_state_dict(begun.state["trainer"])
+        steps, kimg = self.config.steps, self.config.kimg
+        if self.trainer.has_reached(steps, kimg):
+            if self._world.is_first and self.run.state() is not State.FINISHED:
+                self._write_status(State.FINISHED)
+            return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
+        self._world.by_first(lambda: self._go_on(begun.changes, begun.damaged))
+        return self._train()
 
     def _agreed_changes(self) -> list[str]:
         """How the settings differ from the run's own, if they may. Nothing is written yet.
@@ -173,22 +212,19 @@ class Session:
             )
         return changes
 
-    def _load(self) -> list[tuple[Checkpoint, str]]:
-        """Load the newest good checkpoint; return the damaged ones that are newer, and what is wrong with them.
+    def _newest(self) -> tuple[list[tuple[Checkpoint, str]], dict[str, Any] | None]:
+        """What the newest good checkpoint holds, after the damaged ones that are newer, with what is wrong.
 
         Raises:
-            CheckpointError: when there was one and none is good, or the good one does not fit the settings.
+            CheckpointError: when there was one and none is good.
         """
         checkpoints = self.run.checkpoints.all()
         damaged: list[tuple[Checkpoint, str]] = []
         for checkpoint in reversed(checkpoints):
             try:
-                state = _state(checkpoint)
+                return damaged, _state(checkpoint)
             except CheckpointError as error:
                 damaged.append((checkpoint, str(error)))
-            else:
-                self.trainer.load_state_dict(state["trainer"])
-                return damaged
         status = self.run.status()
         ended = status is not None and status.step > 0 and status.state in (State.FINISHED, State.STOPPED)
         if checkpoints or ended:
@@ -197,7 +233,7 @@ class Session:
                 f"run {self.run.name} has no good checkpoint left: {reasons}. Nothing was changed; "
                 "start over with another --run, or put a good checkpoint back"
             )
-        return damaged
+        return damaged, None
 
     def _go_on(self, changes: Sequence[str], damaged: Sequence[tuple[Checkpoint, str]]) -> None:
         """Write the settings, and make the run's files those of the step that was loaded."""
@@ -260,7 +296,7 @@ class Session:
             return
         grown_at, side = growing[0].grown_at_kimg, growing[0].side  # of both: they grow at the same time
         left = steps - max(trainer.steps, 0 if trainer.warmup is None else trainer.warmup.steps)
-        images = self._batches_a_step(steps) * self.config.samples_a_batch * trainer.fabric.world_size
+        images = self._batches_a_step(steps) * self.config.samples_a_batch
         end = (trainer.nimg + max(left, 0) * images) / 1000
         if end < grown_at and not isclose(end, grown_at):
             evidence = {"kimg": end, "grown_at_kimg": grown_at}
@@ -282,20 +318,31 @@ class Session:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
         first_nimg = self.trainer.nimg
         self._warn_of_an_early_end()
-        stops = Stops(self.run.stop_request, self._max_seconds, _signals())
+        asked = (self.run.stop_request, self._max_seconds) if self._world.is_first else (None, None)
+        stops = Stops(*asked, _signals())
         self._write_status(State.RUNNING)
         t0 = time.perf_counter()
         try:
             self.trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
         except NonFiniteError as error:
+            error.is_known_to_all = True  # losses and gradients are those of all processes
             self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
             self._write_status(State.FAILED, str(error), hopeless=True)
             raise
+        except PeerError as error:
+            last = self.run.checkpoints.last()
+            reason = f"{error}; " + (
+                "no checkpoint was saved yet" if last is None else f"the checkpoint of step {last.step:,} is good"
+            )
+            self._event("process_gone", "severe", {"error": str(error)}, "ended")
+            self._write_status(State.FAILED, reason)
+            raise PeerError(f"run {self.run.name}: {reason}. The same command goes on from there") from error
         except BaseException as error:
             self._write_status(State.FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
             stops.release()
+        self._world.of_first(None)  # nobody leaves before all is saved
         reason = self.trainer.stop_reason or ""
         state = State.STOPPED if reason else State.FINISHED
         self._event(str(state), "info", {"reason": reason}, "saved")
@@ -329,6 +376,8 @@ class Session:
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
         )
+        if not self._world.is_first:
+            return [evaluate]
         if not has_picture(self.data.scaling):
             return [log, evaluate, save]
         longest = config.samples.at_most_kimg
@@ -349,8 +398,9 @@ class Session:
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
         """The numbers of the averaged generator's samples, and how they were measured."""
-        labels = self._evaluation.fake_labels if trainer.classes else None
-        return self._evaluation.score(trainer.sample(self._evaluation.samples, _EVALUATION, labels=labels))
+        labels, count = self._evaluation.fake_labels if trainer.classes else None, self._evaluation.samples
+        samples = self._world.spread(count, lambda share: trainer.sample(count, _EVALUATION, labels=labels, rows=share))
+        return self._evaluation.score(samples)
 
     def _evaluation_failed(self, error: Exception) -> None:
         """Keep it as an event; say it once, as the next evaluations will fail for the same reason."""
@@ -361,6 +411,8 @@ class Session:
             self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
 
     def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
+        if not self._world.is_first:
+            return
         trainer, config = self.trainer, self.config
         self.run.write_status(
             Status(
@@ -378,6 +430,8 @@ class Session:
         )
 
     def _event(self, kind: str, severity: str, evidence: Mapping[str, Any], action: str) -> None:
+        if not self._world.is_first:
+            return
         self.run.events.append(
             {
                 "step": self.trainer.steps,
@@ -388,6 +442,24 @@ class Session:
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
+
+
+def _require_one_training(world: World, config: Config) -> None:
+    """Refuse processes that were started with other settings or data than the first one.
+
+    Raises:
+        ConfigError: in every process.
+    """
+    first, *others = world.of_all(config)
+    for rank, other in enumerate(others, 1):
+        changes = differences(first, other, ignore=("data",))  # where it lies may differ; the fingerprint tells
+        if changes:
+            error = ConfigError(
+                f"process {rank} was started with other settings than process 0 ({'; '.join(changes)}): start all of "
+                "them by one command, with the same recipe and data"
+            )
+            error.is_known_to_all = True
+            raise error
 
 
 def _state(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -173,8 +173,8 @@ def checked_sizes(sizes: Sequence[int]) -> None:
     """Refuse parts of a batch that are not of one size."""
     if len(set(sizes)) > 1:
         raise ConfigError(
-            f"the processes' parts of a batch have {', '.join(map(str, sizes))} samples; give all of them as many, such "
-            "as by leaving out a last batch that is not full"
+            f"the processes' parts of a batch have {', '.join(map(str, sizes))} samples; give all of them as many, "
+            "such as by leaving out a last batch that is not full"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from poise.errors import ConfigError, DeviceError, nearest
 
@@ -23,6 +23,7 @@ __all__ = [
     "choose_execution",
     "choose_precision",
     "make_fabric",
+    "require_execution_for",
     "resolved_device",
 ]
 
@@ -79,7 +80,8 @@ def make_fabric(
     if kind == "cuda":
         torch.backends.cudnn.benchmark = not deterministic
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "bf16-mixed"
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    for part in ("rank_zero", "distributed"):
+        logging.getLogger(f"lightning_fabric.utilities.{part}").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
         warnings.simplefilter("ignore")
@@ -175,10 +177,7 @@ def choose_execution(
     is_cuda = device.startswith("cuda")
     if execution == "graph" and not is_cuda:
         raise DeviceError("execution 'graph' is of CUDA devices; take compile, eager or auto")
-    if processes > 1 and execution not in ("auto", "eager"):
-        raise ConfigError(
-            f"execution is '{execution}', which is for one process, and there are {processes}: take eager or auto"
-        )
+    require_execution_for(processes, execution)
     if execution != "auto":
         return Choice(execution, "as was asked")
     if processes > 1:
@@ -192,6 +191,18 @@ def choose_execution(
     if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         return Choice("eager", "auto: there is no C++ compiler")
     return Choice("compile", "auto: on vectors, Python is most of a step")
+
+
+def require_execution_for(processes: int, execution: str) -> None:
+    """Refuse what several processes cannot execute.
+
+    Raises:
+        ConfigError: naming what they can.
+    """
+    if processes > 1 and execution not in ("auto", "eager"):
+        raise ConfigError(
+            f"execution is '{execution}', which is for one process, and there are {processes}: take eager or auto"
+        )
 
 
 def autocast_of(fabric: Fabric) -> Callable[[], AbstractContextManager[Any]] | None:

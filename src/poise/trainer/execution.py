@@ -14,7 +14,17 @@ from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers
 from poise.trainer.player import norm_of
 
-__all__ = ["MOST_KINDS", "TOO_MANY_KINDS", "Check", "Eager", "Execution", "InParts", "OverProcesses", "Taken", "in_a_line"]
+__all__ = [
+    "MOST_KINDS",
+    "TOO_MANY_KINDS",
+    "Check",
+    "Eager",
+    "Execution",
+    "InParts",
+    "OverProcesses",
+    "Taken",
+    "in_a_line",
+]
 
 MOST_KINDS = 8
 """What is made for each kind of move takes time and memory, and pays where kinds come again and again."""

@@ -219,9 +219,7 @@ class Trainer:
         ]
 
     def _chosen(self, execution: str) -> Execution:
-        chosen = choose_execution(
-            execution, self.device.type, images=self._is_channels_last, processes=self.world.size
-        )
+        chosen = choose_execution(execution, self.device.type, images=self._is_channels_last, processes=self.world.size)
         changes = bool(self._changing)
         made: Execution
         if chosen.value == "graph":

@@ -1,4 +1,4 @@
-"""How many processes a training has, and starting them."""
+"""How many processes a training has, and starting them. This module knows no torch."""
 
 import os
 import socket
@@ -6,18 +6,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from poise.errors import DeviceError
 
-__all__ = ["Launched", "Place", "launch", "place"]
+__all__ = ["Launched", "Place", "device_of_fabric_run", "launch", "place", "rank_of"]
 
-# Set in the processes that launch() starts, and in the one that starts them.
+# The number of a process, in those that launch() starts and in the one that starts them.
 _LAUNCHED = "POISE_LAUNCHED"
 
-_GRACE_SECONDS = 20.0
+# How long processes may take to end by themselves: when the work is done, and when this one has failed alone.
+_GRACE_SECONDS, _SHORT_GRACE_SECONDS = 20.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Place:
         return self.devices * self.nodes
 
 
-def place(
-    devices: int | None = None, nodes: int | None = None, environment: Mapping[str, str] | None = None
-) -> Place:
+def place(devices: int | None = None, nodes: int | None = None, environment: Mapping[str, str] | None = None) -> Place:
     """Where this process stands: as ``torchrun``, ``fabric run`` or ``srun`` started it, else as it is asked for.
 
     Args:
@@ -56,12 +55,12 @@ def place(
         DeviceError: when other processes were started than are asked for, or machines do not know of each other.
     """
     env = os.environ if environment is None else environment
-    if "TORCHELASTIC_RUN_ID" in env:
+    if _is_of_torchrun(env):
         local, size = int(env["LOCAL_WORLD_SIZE"]), int(env["WORLD_SIZE"])
-        found = Place(local, size // local, int(env["RANK"]), "torchrun")
-    elif int(env.get("SLURM_NTASKS", "1")) > 1 and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        found = Place(local, size // local, rank_of(env), "torchrun")
+    elif _is_of_srun(env):
         size, machines = int(env["SLURM_NTASKS"]), int(env.get("SLURM_NNODES", "1"))
-        found = Place(size // machines, machines, int(env["SLURM_PROCID"]), "srun")
+        found = Place(size // machines, machines, rank_of(env), "srun")
         if size % machines or "SLURM_NTASKS_PER_NODE" not in env:
             raise DeviceError(
                 f"srun started {size} processes on {machines} machines without saying how many on each: give "
@@ -90,12 +89,56 @@ def _asked(devices: int, nodes: int, env: Mapping[str, str]) -> Place:
     node = int(env.get("NODE_RANK", "0")) if nodes > 1 else 0
     if not 0 <= node < nodes:
         raise DeviceError(f"NODE_RANK is {node}, and there are {nodes} machines: number them from 0")
-    local = int(env.get("LOCAL_RANK", "0")) if _LAUNCHED in env else 0
-    return Place(devices, nodes, node * devices + local, "poise" if _LAUNCHED in env else "")
+    if _LAUNCHED in env:
+        return Place(devices, nodes, rank_of(env), "poise")
+    return Place(devices, nodes, node * devices)
+
+
+def rank_of(environment: Mapping[str, str] | None = None) -> int:
+    """The number of this process, 0 where nobody started several."""
+    env = os.environ if environment is None else environment
+    if _is_of_torchrun(env):
+        return int(env["RANK"])
+    if _is_of_srun(env):
+        return int(env["SLURM_PROCID"])
+    return int(env.get(_LAUNCHED, "0"))
+
+
+def _is_of_torchrun(env: Mapping[str, str]) -> bool:
+    return "TORCHELASTIC_RUN_ID" in env
+
+
+def _is_of_srun(env: Mapping[str, str]) -> bool:
+    """A shell in an allocation has the variables of tasks too, and is none."""
+    return int(env.get("SLURM_NTASKS", "1")) > 1 and env.get("SLURM_JOB_NAME") not in ("bash", "interactive")
+
+
+def device_of_fabric_run(device: str, environment: MutableMapping[str, str] | None = None) -> str:
+    """The device that ``fabric run --accelerator`` asks for, or the one that is named.
+
+    Its variables are taken away: they would overrule what fabrics are made with.
+
+    Args:
+        device: as it is given to this program.
+        environment: the process's.
+
+    Raises:
+        DeviceError: when the two contradict each other, or it is given what is a setting here.
+    """
+    env = os.environ if environment is None else environment
+    if "LT_CLI_USED" not in env:
+        return device
+    given = {name.removeprefix("LT_").lower(): env.pop(name) for name in list(env) if name.startswith("LT_")}
+    if "precision" in given:
+        raise DeviceError(f"the precision is a setting of the run: give --set precision={given['precision']}")
+    wanted = {"gpu": "cuda"}.get(given.get("accelerator", "auto"), given.get("accelerator", "auto"))
+    if "auto" not in (wanted, device) and wanted != device:
+        raise DeviceError(f"--device is {device}, and fabric run asks for {wanted}: leave one of them out")
+    return device if wanted == "auto" else wanted
 
 
 class Launched:
-    """The processes that were started beside this one.
+    """The processes that were started beside this one; as a context, they have ended afterwards.
 
     Args:
         processes: these.
@@ -107,10 +150,14 @@ class Launched:
         if processes:
             threading.Thread(target=self._watch, name="poise-launched", daemon=True).start()
 
-    def close(self) -> None:
-        """Wait until they have ended, as they do by themselves; end those that do not."""
+    def __enter__(self) -> None:
+        """They are running already."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Wait until they have ended, as they do by themselves; those that wait for this one are ended."""
         self._over.set()
-        deadline = time.monotonic() + _GRACE_SECONDS
+        is_alone = error is not None and not getattr(error, "is_known_to_all", False)
+        deadline = time.monotonic() + (_SHORT_GRACE_SECONDS if is_alone else _GRACE_SECONDS)
         for process in self._processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -145,10 +192,15 @@ def launch(where: Place, command: Sequence[str]) -> Launched:
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     if where.nodes == 1:
         os.environ["MASTER_PORT"] = str(_free_port())
-    os.environ |= {_LAUNCHED: "1", "LOCAL_RANK": "0", "NODE_RANK": str(where.rank // where.devices)}
+
+    def environment(local: int) -> dict[str, str]:
+        named = {_LAUNCHED: where.rank + local, "LOCAL_RANK": local, "NODE_RANK": where.rank // where.devices}
+        return {name: str(value) for name, value in named.items()}
+
+    os.environ.update(environment(0))
     return Launched(
         [
-            subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(local)}, stdin=subprocess.DEVNULL)
+            subprocess.Popen(command, env={**os.environ, **environment(local)}, stdin=subprocess.DEVNULL)
             for local in range(1, where.devices)
         ]
     )
