@@ -1,6 +1,7 @@
 """How many processes a training has, and starting them. This module knows no torch."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -142,10 +143,12 @@ class Launched:
 
     Args:
         processes: these.
+        first: the number of the first of them.
     """
 
-    def __init__(self, processes: Sequence[subprocess.Popen[bytes]] = ()) -> None:
+    def __init__(self, processes: Sequence[subprocess.Popen[bytes]] = (), first: int = 1) -> None:
         self._processes = processes
+        self._first = first
         self._over = threading.Event()
         if processes:
             threading.Thread(target=self._watch, name="poise-launched", daemon=True).start()
@@ -158,23 +161,22 @@ class Launched:
         self._over.set()
         is_alone = error is not None and not getattr(error, "is_known_to_all", False)
         deadline = time.monotonic() + (_SHORT_GRACE_SECONDS if is_alone else _GRACE_SECONDS)
-        for process in self._processes:
+        for number, process in enumerate(self._processes, self._first):
             try:
-                process.wait(max(0.0, deadline - time.monotonic()))
+                code = process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            else:
+                if code < 0:
+                    _say(f"process {number} was ended by {signal.Signals(-code).name}")
 
     def _watch(self) -> None:
         """End all when one has failed and this process does not notice: it may be waiting for it to join."""
         while not self._over.wait(0.5):
-            failed = [it for it in self._processes if it.poll()]
+            failed = [number for number, it in enumerate(self._processes, self._first) if it.poll()]
             if failed and not self._over.wait(_GRACE_SECONDS):
-                print(
-                    f"error: a process of this training ended with code {failed[0].returncode}; what it said is above",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                _say(f"error: process {failed[0]} of this training has failed, and nothing goes on without it")
                 for process in self._processes:
                     process.kill()
                 os._exit(1)
@@ -202,8 +204,13 @@ def launch(where: Place, command: Sequence[str]) -> Launched:
         [
             subprocess.Popen(command, env={**os.environ, **environment(local)}, stdin=subprocess.DEVNULL)
             for local in range(1, where.devices)
-        ]
+        ],
+        where.rank + 1,
     )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _free_port() -> int:

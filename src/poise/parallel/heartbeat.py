@@ -13,6 +13,8 @@ __all__ = ["Heartbeat"]
 _PERIOD_SECONDS = 2.0
 _PATIENCE = 8
 _ANSWER = timedelta(seconds=10)
+_WORD = timedelta(seconds=2)
+_SAID = "poise/said"
 
 
 class Heartbeat:
@@ -58,6 +60,19 @@ class Heartbeat:
                 self._store.set(_key(self._rank), "over")
             except RuntimeError:  # the store has gone with the process that holds it, whose work is over too
                 return
+
+    def is_said_by_first(self) -> bool:
+        """Whether the first process is there to say what has happened; it lets the others know by this."""
+        if self._store is None:
+            return False
+        try:
+            if not self._rank:
+                self._store.set(_SAID, "")
+                return False
+            self._store.wait([_SAID], _WORD)
+        except RuntimeError:  # nobody answers
+            return False
+        return True
 
     def _run(self) -> None:
         assert self._store is not None

@@ -1,5 +1,6 @@
 """The processes of one training, and what they do together."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -179,8 +180,8 @@ class World:
             if isinstance(error, PoiseError):
                 raise
             raise PeerError(
-                f"another of the {self.size} processes of this training has ended or cannot be reached; what it said "
-                f"last tells why ({str(error).splitlines()[0][:200]})"
+                f"another of the {self.size} processes of this training has ended, or cannot be reached "
+                f"({_in_short(error)})"
             ) from error
 
 
@@ -197,6 +198,11 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.world.sum(gradient), None
+
+
+def _in_short(error: RuntimeError) -> str:
+    """The first sentence, without the place in a library's source."""
+    return re.sub(r"^\[[^]]*\]\s*", "", str(error)).splitlines()[0].partition(". ")[0][:200]
 
 
 def _of_one_type(tensors: Sequence[Tensor]) -> list[list[Tensor]]:

@@ -168,6 +168,9 @@ class Session:
         try:
             with ExitStack() as held:
                 return self._trained(self._world.by_first(lambda: self._begin(held)))
+        except PeerError as error:
+            error.is_known_to_all = heartbeat.is_said_by_first()
+            raise
         finally:
             heartbeat.stop()
 
@@ -318,8 +321,8 @@ class Session:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
         first_nimg = self.trainer.nimg
         self._warn_of_an_early_end()
-        asked = (self.run.stop_request, self._max_seconds) if self._world.is_first else (None, None)
-        stops = Stops(*asked, _signals())
+        is_first = self._world.is_first
+        stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
         self._write_status(State.RUNNING)
         t0 = time.perf_counter()
         try:
