@@ -142,7 +142,7 @@ TOGETHER: dict[str, Callable[[list[Any], int], None]] = {
     "dropped": all_are(True),
     "buffers_of_ones_own": all_are(True),
     "own_weights": all_are(True),
-    "stopped_by_one": all_are((3, "it is enough")),
+    "stopped_by_one": all_are((4, "it is enough")),
     "parts_of_two_sizes": sizes_are_told,
     "uneven_batch": uneven_is_told,
     "other_execution": all_say("execution is 'compile', which is for one process", "take eager or auto"),
@@ -323,7 +323,8 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-po
 
 @pytest.mark.slow
 def test_torchrun(work: Path) -> None:
-    found = done([sys.executable, *TORCHRUN, str(free_port()), *train("torchrun", steps=20)[1:]])
+    # Without the dashes torchrun takes --run for an option of its own.
+    found = done([sys.executable, *TORCHRUN, str(free_port()), "-m", "--", *train("torchrun", steps=20)[2:]])
     assert found.stdout.count("Finished at step 20") == 1
     done(train("beside", steps=20))
     assert_near("torchrun", "beside", 20)
@@ -333,12 +334,23 @@ def test_torchrun(work: Path) -> None:
 def test_fabric_run(work: Path) -> None:
     script = Path("script.py")
     script.write_text("from poise.cli import main\nmain()\n")
-    fabric = [sys.executable, "-m", "lightning_fabric", "run", "--accelerator", "cpu", "--devices", "2"]
+    fabric = [
+        sys.executable,
+        "-c",
+        "from lightning_fabric.cli import _main; _main()",
+        "run",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "2",
+    ]
     port = ["--main-port", str(free_port())]
-    found = done([*fabric, *port, str(script), *train("fabric", steps=20)[3:]])
+    command = [word for word in train("fabric", steps=20)[3:] if word not in ("--run", "fabric")]  # as of torchrun
+    found = done([*fabric, *port, str(script), *command])
     assert found.stdout.count("Finished at step 20") == 1
     done(train("beside-fabric", steps=20))
-    assert_near("fabric", "beside-fabric", 20)
+    (run,) = Path("runs").iterdir()
+    assert_near(str(run), "beside-fabric", 20)
 
 
 @pytest.mark.slow
@@ -502,6 +514,17 @@ def test_a_heart_that_stops_is_missed(quick: None) -> None:
     heartbeat.start()
     wait_for(lambda: bool(said), 10)
     assert "process 1 of 2 has given no sign of life" in said[0]
+
+
+def test_who_misses_one_tells_all(quick: None) -> None:
+    store, said = HashStore(), list[str]()
+    store.set("poise/alive/2", "7")
+    hearts = [Heartbeat(rank, 3, store, said.append) for rank in range(2)]
+    for heart in hearts:
+        heart.start()
+    wait_for(lambda: len(said) == 2, 10)
+    assert said[0] == said[1]
+    assert "process 2 of 3" in said[0]
 
 
 def test_hearts_that_beat_are_not_missed(quick: None) -> None:

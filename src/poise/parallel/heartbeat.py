@@ -14,14 +14,15 @@ _PERIOD_SECONDS = 2.0
 _PATIENCE = 8
 _ANSWER = timedelta(seconds=10)
 _WORD = timedelta(seconds=2)
-_SAID = "poise/said"
+_GONE, _SAID = "poise/gone", "poise/said"
 
 
 class Heartbeat:
     """Counts in a store that all processes share, and ends this process when another one no longer counts.
 
-    A thread of its own does so, whatever the main one waits for. Periods are counted, not seconds: a machine that
-    sleeps, or processes that are all suspended, go on as if nothing had been.
+    A thread of its own does so, whatever the main one waits for. Each process watches the next one and tells all, so
+    that what the store is asked grows with the number of processes, and not with its square. Periods are counted, not
+    seconds: a machine that sleeps, or processes that are all suspended, go on as if nothing had been.
 
     Args:
         rank: the number of this process.
@@ -76,27 +77,27 @@ class Heartbeat:
 
     def _run(self) -> None:
         assert self._store is not None
-        others = [rank for rank in range(self._size) if rank != self._rank]
-        counts: dict[int, bytes] = {}
-        missed = dict.fromkeys(others, 0)
-        beats = 0
+        watched = (self._rank + 1) % self._size
+        before, missed, beats = b"", 0, 0
         while not self._over.wait(_PERIOD_SECONDS):
             beats += 1
             try:
                 self._store.set(_key(self._rank), str(beats))
+                if self._store.check([_GONE]):
+                    self._gone(self._store.get(_GONE).decode())
+                    return
                 # One that has not begun to count is still preparing, and is waited for by the collectives.
-                seen = {rank: self._store.get(_key(rank)) for rank in others if self._store.check([_key(rank)])}
+                count = self._store.get(_key(watched)) if self._store.check([_key(watched)]) else b""
+                missed = missed + 1 if count == before and count not in (b"", b"over") else 0
+                before = count
+                if missed == _PATIENCE:
+                    seconds = _PATIENCE * _PERIOD_SECONDS
+                    why = f"process {watched} of {self._size} has given no sign of life for {seconds:g} seconds"
+                    self._store.set(_GONE, why)
             except RuntimeError as error:
                 if not self._over.is_set():
                     self._gone(f"the process that the others met by is gone ({str(error).splitlines()[0][:120]})")
                 return
-            for rank, count in seen.items():
-                missed[rank] = missed[rank] + 1 if counts.get(rank) == count != b"over" else 0
-                counts[rank] = count
-                if missed[rank] >= _PATIENCE:
-                    seconds = _PATIENCE * _PERIOD_SECONDS
-                    self._gone(f"process {rank} of {self._size} has given no sign of life for {seconds:g} seconds")
-                    return
 
 
 def _key(rank: int) -> str:

@@ -109,11 +109,22 @@ class World:
 
     def any_of(self, value: T | None) -> T | None:
         """The value of the lowest rank that has one; one number is exchanged where nobody has."""
+        return self.ask(value)()
+
+    def ask(self, value: T | None) -> Callable[[], T | None]:
+        """Begin :meth:`any_of`; what is returned waits for the answer, and is called before anything else is asked."""
         if self.size == 1:
-            return value
+            return lambda: value
         has_one = torch.tensor([float(value is not None)])
-        self._sum_(has_one)
-        return next(it for it in self.of_all(value) if it is not None) if float(has_one) else None
+        with self._talking():
+            asked = distributed.all_reduce(has_one, async_op=True)
+
+        def answer() -> T | None:
+            with self._talking():
+                asked.wait()
+            return next(it for it in self.of_all(value) if it is not None) if float(has_one) else None
+
+        return answer
 
     # Work.
 

@@ -1,7 +1,7 @@
 """The trainer."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -195,6 +195,7 @@ class Trainer:
         self._accumulate = checked_count("accumulate", accumulate)
         self._execution = self._chosen(execution)
         self._is_shared_out = self.world.size == 1
+        self._asked: Callable[[], str | None] = _nobody
         self._draws = 0
         self._phases = 0
         self._batch = 0
@@ -440,8 +441,8 @@ class Trainer:
             steps: the end in steps.
             kimg: the end in thousands of real images.
             batch: real images a batch, of which each process takes its part.
-            hooks: called between steps, in this order. Of several processes, each calls its own; what one of them
-                stops stops all after the same step.
+            hooks: called between steps, in this order. Of several processes, each calls its own; where one of them
+                stops, all do after the step that follows.
 
         Raises:
             ConfigError: when neither ``steps`` nor ``kimg`` is given.
@@ -451,7 +452,7 @@ class Trainer:
             raise ConfigError("fit needs an end: give steps=... or kimg=...")
         feed = data if hasattr(data, "batch") else self.feed(data, batch)
         batches = self._from(feed)
-        self.stop_reason, self._t0 = None, time.perf_counter()
+        self.stop_reason, self._asked, self._t0 = None, _nobody, time.perf_counter()
         for hook in hooks:
             hook.start(self)
         with closing(batches), self._shared_out(isinstance(feed, Batches)):
@@ -459,7 +460,8 @@ class Trainer:
                 self.step(batches)
                 for hook in hooks:
                     hook.after_step(self)
-                self.stop_reason = self.world.any_of(self.stop_reason)
+                self._agree_on_a_stop()
+            self._asked()
         self._guard.raise_if_failed()
         for hook in hooks:
             hook.end(self)
@@ -504,8 +506,14 @@ class Trainer:
         return (steps is not None and self.steps >= steps) or (kimg is not None and self.nimg >= 1000 * kimg)
 
     def stop(self, reason: str) -> None:
-        """Let :meth:`fit` end after the current step."""
+        """Let :meth:`fit` end after the current step; of several processes, all of them after the next one."""
         self.stop_reason = reason
+
+    def _agree_on_a_stop(self) -> None:
+        """Ask whether any process wants to stop; the answer comes while all of them do the next step."""
+        if self.world.size > 1:
+            wanted, self.stop_reason = self.stop_reason, self._asked()
+            self._asked = _nobody if self.stop_reason else self.world.ask(wanted)
 
     @property
     def seconds(self) -> float:
@@ -652,3 +660,7 @@ class Trainer:
 def _renamed(state: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     """The same state under the names that ``network`` has: copies of some modules name their weights anew."""
     return dict(zip(network.state_dict(), state.values(), strict=True))
+
+
+def _nobody() -> None:
+    """The answer where nobody was asked."""
