@@ -298,18 +298,16 @@ def test_a_signal_to_one_stops_all(work: Path) -> None:
 
 def test_other_settings_in_one_are_refused(work: Path) -> None:
     """As where machines are started one by one."""
-    arguments = [train("apart", "--devices", 2)[1:], train("apart", "--devices", 2, "--set", "seed=1")[1:]]
-    port = str(free_port())
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
-            [sys.executable, *words],
-            env={**environment, "POISE_LAUNCHED": str(rank), "LOCAL_RANK": str(rank)},
+            train("apart", "--nodes", 2, *options),
+            env={**common, "NODE_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank, words in enumerate(arguments)
+        for rank, options in enumerate([[], ["--set", "seed=1"]])
     ]
     first, second = (process.communicate(timeout=120) for process in processes)
     assert [process.returncode for process in processes] == [2, 2]
@@ -346,7 +344,7 @@ def test_fabric_run(work: Path) -> None:
     ]
     port = ["--main-port", str(free_port())]
     command = [word for word in train("fabric", steps=20)[3:] if word not in ("--run", "fabric")]  # as of torchrun
-    found = done([*fabric, *port, str(script), *command])
+    found = done([*fabric, "--accelerator", "cpu", "--devices", "2", *port, str(script), *command])
     assert found.stdout.count("Finished at step 20") == 1
     done(train("beside-fabric", steps=20))
     (run,) = Path("runs").iterdir()

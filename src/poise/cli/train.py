@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -73,6 +74,8 @@ def train(
     where = place(devices, nodes)
     is_first = where.rank == 0
     stream = console(aside=as_json or dry_run, quiet=not is_first)
+    if not is_first:
+        warnings.simplefilter("ignore")  # the first process says the same
     with preparing(quiet=as_json or not is_first):
         from poise.cli.progress import Progress
         from poise.config import build, dump, fabric_for, require_processes

@@ -30,6 +30,7 @@ from poise.trainer import (
     Hook,
     OptimizerFactory,
     Trainer,
+    WarmUp,
     choose_execution,
     choose_precision,
     make_fabric,
@@ -86,13 +87,12 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
         torch.manual_seed(mix(config.seed, _INITIAL_WEIGHTS))
         generator = _generator(make, config, shape)
         discriminator = _discriminator(make, "discriminator", config.discriminator, shape, _classes(config))
-        warmup = _warmup(make, config, shape)
+        warmup = _warmup(make, config, shape, fabric.world_size)
         loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
         weighted = {name: _penalty(make, name, config) for name in config.penalties}
         _require_fit(config, loss, weighted, generator, discriminator, shape)
         networks = {"generator": generator, "discriminator": discriminator}
-        encoders = {} if warmup is None else {"warmup.encoder": warmup.encoder}
-        for path, network in (networks | encoders).items():
+        for path, network in networks.items():
             _require_groups(path, network, config, fabric.world_size)
         if config.activation_checkpointing:
             for path, network in networks.items():
@@ -250,11 +250,12 @@ def _constraint(make: Builder, name: str, config: Config) -> Constrained:
     return Constrained(make(path, Part(class_=part.class_, **options), table, noun="constraint"), part.to, part.every)
 
 
-def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> Autoencoder | None:
+def _warmup(make: Builder, config: Config, shape: Sequence[int], processes: int) -> WarmUp | None:
     """The encoder takes samples, as a discriminator does."""
     if config.warmup is None:
         return None
     encoder = _discriminator(make, "warmup.encoder", config.warmup.encoder, shape)
+    _require_groups("warmup.encoder", encoder, config, processes)
     with torch.no_grad(), _untrained("warmup.encoder", encoder, shape):
         z = encoder(torch.zeros(2, *shape))
     if z.shape != (2, config.z_dim):
