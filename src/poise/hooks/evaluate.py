@@ -38,6 +38,7 @@ class Evaluate(Hook):
         save: saves the checkpoint of a new best.
         higher_is_better: whether the metric is better high.
         failed: called with what an evaluation raised; warns if none is given.
+        seen: called with each new row.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Evaluate(Hook):
         *,
         higher_is_better: bool = False,
         failed: Callable[[Exception], None] = _warn,
+        seen: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> None:
         self._rows = rows
         self._score = score
@@ -60,6 +62,7 @@ class Evaluate(Hook):
         self._evaluated_step = -1
         self._save = save
         self._failed = failed
+        self._seen = seen
         self._best: Mapping[str, Any] | None = None
 
     def start(self, trainer: Trainer) -> None:
@@ -77,7 +80,7 @@ class Evaluate(Hook):
         best = checkpoints.best()
         self._best = best.best if best is not None else None
         # A killed process may have saved the checkpoint of a new best, and not have marked it.
-        saved = {checkpoint.step for checkpoint in checkpoints.all()}
+        saved = {checkpoint.step for checkpoint in checkpoints.live()}
         for row in rows:
             if row["step"] in saved and _how(row) == _how(rows[-1]) and self._is_better(row):
                 self._mark(row)
@@ -119,6 +122,7 @@ class Evaluate(Hook):
             return
         row = {"step": trainer.steps, "nimg": trainer.nimg} | scores | marks
         self._rows.append(row)
+        self._seen(row)
         if self._is_better(row):
             self._save.save(trainer)
             self._mark(row)

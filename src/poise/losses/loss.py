@@ -8,7 +8,15 @@ from torch import Tensor
 
 from poise.errors import ShapeError
 
-__all__ = ["AdversarialLoss", "LogitLoss", "looks_at_batch", "per_sample", "pushes_real_up", "require_equal_shapes"]
+__all__ = [
+    "AdversarialLoss",
+    "LogitLoss",
+    "looks_at_batch",
+    "opposes",
+    "per_sample",
+    "pushes_real_up",
+    "require_equal_shapes",
+]
 
 LogitLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -83,13 +91,36 @@ def pushes_real_up(loss: AdversarialLoss) -> bool:
     Args:
         loss: any loss.
     """
+    return _slope(loss, lambda real, fake, rise: loss.d(real + rise, fake - rise)) < 0
+
+
+def opposes(loss: AdversarialLoss) -> bool | None:
+    r"""Whether the generator's loss pulls fakes to the side where the discriminator wants the reals.
+
+    Where it does not, the players work together, and nothing makes fakes like reals: a sign is wrong. It is measured as
+    in :func:`pushes_real_up`, by the derivative of the mean of :math:`L_G(a - t, b + t)` by t, with the logits of fakes
+    1 towards the side where the discriminator wants them.
+
+    Args:
+        loss: any loss.
+
+    Returns:
+        None where the derivative is zero, which tells nothing.
+    """
+    up = 1.0 if pushes_real_up(loss) else -1.0
+    slope = up * _slope(loss, lambda real, fake, rise: loss.g(real + up - rise, fake - up + rise))
+    return None if slope == 0 else slope < 0
+
+
+def _slope(loss: AdversarialLoss, of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
+    """The derivative by t at t = 0 of the mean of ``of(real, fake, t)``, at fixed logits."""
     with torch.inference_mode(False), torch.enable_grad():
         # Multiples of 1/32, symmetric about 0: their sums are exact, so that a loss without a preference gives 0.
-        spread = _spread_logits()
+        real, outcomes = _fixed_logits(loss.outputs)
         rise = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
-        real, fake = (_of_outputs(it, loss.outputs) for it in (spread + rise, spread.flip(0) - rise))
-        (slope,) = torch.autograd.grad(loss.d(real, fake).mean(), rise)
-    return slope.item() < 0
+        values = of(real * outcomes, real.flip(0) * outcomes, rise * outcomes)
+        (slope,) = torch.autograd.grad(values.mean(), rise)
+    return slope.item()
 
 
 @torch.no_grad()
@@ -103,22 +134,18 @@ def looks_at_batch(loss: AdversarialLoss) -> bool:
         loss: any loss.
     """
     with torch.inference_mode(False):
-        logits = _spread_logits()
+        logits, outcomes = _fixed_logits(loss.outputs)
         moved = torch.cat([logits[:-1], logits[-1:] + 1])
-        pairs = [[_of_outputs(it, loss.outputs) for it in (side, side.roll(8))] for side in (logits, moved)]
+        pairs = [(side * outcomes, side.roll(8, 0) * outcomes) for side in (logits, moved)]
         # Rolled, the last one has become the eighth.
         others = torch.ones(len(logits), dtype=torch.bool, device="cpu")
         others[[7, -1]] = False
         return any(not torch.equal(of(*pairs[0])[others], of(*pairs[1])[others]) for of in (loss.d, loss.g))
 
 
-def _spread_logits() -> Tensor:
-    """64 points between -2 and 2."""
-    return (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
-
-
-def _of_outputs(logits: Tensor, outputs: int | None) -> Tensor:
-    """Logits in the shape that a loss reads: with ``outputs``, the higher the more of the later outcomes."""
+def _fixed_logits(outputs: int | None) -> tuple[Tensor, Tensor]:
+    """64 points between -2 and 2; and by what one is multiplied to be a logit, or as many as a loss reads."""
+    logits = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
     if outputs is None:
-        return logits
-    return logits[:, None] * torch.linspace(-1, 1, outputs, dtype=torch.float64, device="cpu")
+        return logits, torch.ones((), dtype=torch.float64, device="cpu")
+    return logits[:, None], torch.linspace(-1, 1, outputs, dtype=torch.float64, device="cpu")

@@ -5,14 +5,15 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isclose
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,8 +29,9 @@ from poise.config import (
     parse_file,
     precision_for,
 )
-from poise.data import Batches, Data, save_png
+from poise.data import Batches, Data, held_out, save_png
 from poise.data.cache import cache_directory
+from poise.diagnosis import Finding, Severity, diagnose
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.models import Growing, summary
@@ -38,7 +40,10 @@ from poise.runs import Checkpoint, Run, State, Status
 from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
+from poise.session.recovery import Recovery
+from poise.session.watching import first_facts, probe_of
 from poise.trainer import Trainer, unpack
+from poise.watch import Watch, acts
 
 __all__ = ["Outcome", "Session"]
 
@@ -53,8 +58,8 @@ class Outcome:
     Attributes:
         run: the run.
         trainer: as it was left.
-        state: ``finished``, or ``stopped`` before the end.
-        reason: why it stopped.
+        state: ``finished``; ``stopped`` before the end; or ``failed``, where the watch gave it up.
+        reason: why it ended.
         trained_steps: steps that this session did.
         trained_images: real images that it showed.
         seconds: wall-clock seconds that they took.
@@ -67,20 +72,6 @@ class Outcome:
     trained_steps: int
     trained_images: int
     seconds: float
-
-
-class _Begun(NamedTuple):
-    """What the first process found.
-
-    Attributes:
-        changes: how the settings differ from the run's own.
-        damaged: checkpoints that are, and what is wrong with them.
-        state: what the newest good one holds, if there is any.
-    """
-
-    changes: list[str]
-    damaged: list[tuple[Checkpoint, str]]
-    state: dict[str, Any] | None
 
 
 class Session:
@@ -96,6 +87,7 @@ class Session:
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
         trust: packages from which the config may import parts of one's own.
+        safe: the settings of a recipe that is known to work on the data, for the watch to fall back on.
         hooks: called after the session's own, in the first process.
         seen: called with each new row of the log.
         say: called with each line that a person should read.
@@ -119,6 +111,7 @@ class Session:
         max_seconds: float | None = None,
         allow_change: bool = False,
         trust: Sequence[str] = (),
+        safe: Config | None = None,
         hooks: Sequence[Hook] = (),
         seen: Callable[[dict[str, Any]], None] = lambda row: None,
         say: Callable[[str], None] = lambda line: None,
@@ -130,18 +123,21 @@ class Session:
         self._max_seconds = max_seconds
         self._allow_change = allow_change
         self._precision = precision_for(config, data.shape, device)
-        fabric = fabric_for(config, data.shape, device, devices, nodes)
-        if fabric.world_size > 1:
-            fabric.launch()
-        self._world = World(fabric.global_rank, fabric.world_size)
+        self._fabric = fabric_for(config, data.shape, device, devices, nodes)
+        if self._fabric.world_size > 1:
+            self._fabric.launch()
+        self._world = World(self._fabric.global_rank, self._fabric.world_size)
         _require_one_training(self._world, self.config)
-        self.run = Run(self._world.of_first(run.path))
+        self.run = self._world.of_first(run)
         self._hooks = [*build_hooks(config, trust), *hooks] if self._world.is_first else []
         self._seen = seen
         self._say = say if self._world.is_first else lambda line: None
-        self._execution = execution_for(config, data.shape, fabric)
-        self.trainer = build(self.config, data.shape, fabric, trust)
-        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
+        self._execution = execution_for(config, data.shape, self._fabric)
+        self._trust = trust
+        self._recovery = self._world.by_first(lambda: Recovery(self.run, self.config, safe))
+        self.trainer = self._made_trainer()
+        self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
+        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
         self._evaluation = Evaluation(
             data,
             config.evaluate,
@@ -153,6 +149,31 @@ class Session:
             world=self._world,
         )
         self._evaluation_failure = ""
+        self._trained: Counter[str] = Counter()
+        self._watch = self._made_watch()
+
+    def _made_trainer(self) -> Trainer:
+        """The trainer of the settings, with what was changed to save the run."""
+        return build(self._recovery.config, self.data.shape, self._fabric, self._trust)
+
+    def _made_watch(self) -> Watch | None:
+        """What watches, in the first process: whatever it demands is done in all."""
+        if self.config.watch.mode == "off" or not self._world.is_first:
+            return None
+        config, trainer, data = self._recovery.config, self.trainer, self.data
+        return Watch(
+            self.run,
+            config.model_dump(mode="json", by_alias=True),
+            lambda: probe_of(trainer, data, self._held_out, config.watch.samples),
+            config.watch.every_steps,
+            about=lambda: first_facts(trainer, data),
+            acts_on=self._acts_on,
+            event=self._event,
+            say=self._say,
+        )
+
+    def _acts_on(self, finding: Finding) -> bool:
+        return finding.severity is Severity.SEVERE and acts(self.config.watch.mode, finding.kind)
 
     def train(self) -> Outcome:
         """Train to the end; go on where the run was left.
@@ -167,29 +188,30 @@ class Session:
         heartbeat.start()
         try:
             with ExitStack() as held:
-                return self._trained(self._world.by_first(lambda: self._begin(held)))
+                return self._gone_on(self._world.by_first(lambda: self._begin(held)))
         except PeerError as error:
             error.is_known_to_all = heartbeat.is_said_by_first()
             raise
         finally:
             heartbeat.stop()
 
-    def _begin(self, held: ExitStack) -> _Begun:
-        """Take the run, and find where it was left."""
+    def _begin(self, held: ExitStack) -> list[str]:
+        """Take the run; say how the settings differ from its own."""
         self.run.prepare()
         held.enter_context(self.run.claim())
         self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
-        return _Begun(self._agreed_changes(), *self._newest())
+        changes = self._agreed_changes()
+        self._recovery.finish()
+        return changes
 
-    def _trained(self, begun: _Begun) -> Outcome:
-        if begun.state is not None:
-            self.trainer.load_state_dict(begun.state["trainer"])
+    def _gone_on(self, changes: Sequence[str]) -> Outcome:
+        damaged = self._load()
         steps, kimg = self.config.steps, self.config.kimg
         if self.trainer.has_reached(steps, kimg):
             if self._world.is_first and self.run.state() is not State.FINISHED:
                 self._write_status(State.FINISHED)
             return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
-        self._world.by_first(lambda: self._go_on(begun.changes, begun.damaged))
+        self._world.by_first(lambda: self._go_on(changes, damaged))
         return self._train()
 
     def _agreed_changes(self) -> list[str]:
@@ -215,13 +237,24 @@ class Session:
             )
         return changes
 
+    def _load(self) -> list[tuple[Checkpoint, str]]:
+        """Load the newest good checkpoint; return the damaged ones that are newer, and what is wrong with them.
+
+        Raises:
+            CheckpointError: when there was one and none is good, or the good one does not fit the settings.
+        """
+        damaged, state = self._world.by_first(self._newest)
+        if state is not None:
+            self.trainer.load_state_dict(state["trainer"])
+        return damaged
+
     def _newest(self) -> tuple[list[tuple[Checkpoint, str]], dict[str, Any] | None]:
         """What the newest good checkpoint holds, after the damaged ones that are newer, with what is wrong.
 
         Raises:
             CheckpointError: when there was one and none is good.
         """
-        checkpoints = self.run.checkpoints.all()
+        checkpoints = self.run.checkpoints.live()
         damaged: list[tuple[Checkpoint, str]] = []
         for checkpoint in reversed(checkpoints):
             try:
@@ -242,8 +275,7 @@ class Session:
         """Write the settings, and make the run's files those of the step that was loaded."""
         step = self.trainer.steps
         self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
-        for rows in (self.run.log, self.run.metrics):
-            rows.keep_only(lambda row: row.get("step", 0) <= step)
+        self._keep_rows()
         self.run.write_config(self._config_text())
         self.run.write_networks(self._networks())
         machine, before = self._machine(), self.run.machine()
@@ -262,6 +294,12 @@ class Session:
         if step and moved:
             self._event("machine_changed", "info", {"changes": moved}, "went on here")
             self._say(f"Not on the same machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
+
+    def _keep_rows(self) -> None:
+        """Drop the rows of steps that are not done, or will be done again."""
+        step = self.trainer.steps
+        for rows in (self.run.log, self.run.metrics, self.run.probes):
+            rows.keep_only(lambda row: row.get("step", 0) <= step)
 
     def _machine(self) -> dict[str, str]:
         """On what this trains, and how."""
@@ -318,15 +356,15 @@ class Session:
         return sum("D" in phase for phase in deepcopy(balance).plan(step, {}))
 
     def _train(self) -> Outcome:
-        steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
-        first_nimg = self.trainer.nimg
         self._warn_of_an_early_end()
         is_first = self._world.is_first
         stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
         self._write_status(State.RUNNING)
+        lost: Finding | None = None
         t0 = time.perf_counter()
         try:
-            self.trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+            while lost is None and (finding := self._fit(stops)) is not None:
+                lost = self._recover(finding)
         except NonFiniteError as error:
             error.is_known_to_all = True  # losses and gradients are those of all processes
             self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
@@ -346,19 +384,64 @@ class Session:
         finally:
             stops.release()
         self._world.of_first(None)  # nobody leaves before all is saved
-        reason = self.trainer.stop_reason or ""
-        state = State.STOPPED if reason else State.FINISHED
-        self._event(str(state), "info", {"reason": reason}, "saved")
-        self._write_status(state, reason)
-        return Outcome(
-            self.run,
-            self.trainer,
-            state,
-            reason,
-            self.trainer.steps - first,
-            self.trainer.nimg - first_nimg,
-            time.perf_counter() - t0,
-        )
+        if lost is not None:
+            state, reason = State.FAILED, f"the watch: {lost.kind} is severe, and nothing is left to be tried"
+        else:
+            reason = self.trainer.stop_reason or ""
+            state = State.STOPPED if reason else State.FINISHED
+        self._event(str(state), "info" if lost is None else "severe", {"reason": reason}, "saved")
+        self._write_status(state, reason, hopeless=lost is not None)
+        seconds = time.perf_counter() - t0
+        return Outcome(self.run, self.trainer, state, reason, self._trained["steps"], self._trained["nimg"], seconds)
+
+    def _fit(self, stops: Stops) -> Finding | None:
+        """Train to the end, or to a finding that something is to be done about, which is the first process's."""
+        trainer, watch = self.trainer, self._watch
+        steps, kimg, first, first_nimg = self.config.steps, self.config.kimg, trainer.steps, trainer.nimg
+        finding = None
+        try:
+            trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+        except NonFiniteError as error:
+            if not acts(self.config.watch.mode, "non_finite"):
+                raise
+            finding = self._broken(error)
+        else:
+            is_over = trainer.has_reached(steps, kimg) or watch is None or trainer.stop_reason != watch.reason
+            finding = None if is_over or watch is None else watch.demand
+        finally:
+            self._trained.update(steps=trainer.steps - first, nimg=trainer.nimg - first_nimg)
+        return self._world.of_first(finding)
+
+    def _broken(self, error: NonFiniteError) -> Finding:
+        """The finding of a number that is not finite."""
+        event = {"step": self.trainer.steps, "kind": "non_finite", "evidence": {"error": str(error)}}
+        return diagnose({}, events=[event])[0]
+
+    def _recover(self, finding: Finding) -> Finding | None:
+        """Do something about a finding, in all processes the same; return it where nothing is left to be done."""
+        trainer, at = self.trainer, self.trainer.steps
+        if finding.kind == "non_finite" and self._recovery.may_skip(at):
+            with suppress(NonFiniteError):
+                trainer.skip()
+                self._event("skipped_update", "warning", finding.evidence, "left out the update")
+                self._say(f"Left out the update of step {at:,}: {finding.evidence['error']}")
+                return None
+        end = self.config.expected_steps
+        share = finding.since_step / end if end else 1.0
+        step = self._world.by_first(lambda: self._recovery.next(finding, at, share))
+        if step is None:
+            self._say(f"{finding.kind}: nothing is left to be tried; the best checkpoint is kept. {finding.advice}")
+            return finding
+        action = f"went back to step {step.back_to:,}, with {step.change}"
+        self._event("rolled_back", finding.severity, {"finding": finding.to_json(), "change": step.change}, action)
+        self._say(f"{finding.kind} at step {at:,}: {action}")
+        self._recovery.begin(step)
+        self._world.by_first(self._recovery.finish)
+        self.trainer = self._made_trainer()
+        self._watch = self._made_watch()
+        self._load()
+        self._world.by_first(self._keep_rows)
+        return None
 
     def _own_hooks(self) -> list[Hook]:
         """What records the run, in an order in which each finds what it needs of those before it."""
@@ -369,7 +452,8 @@ class Session:
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
         )
-        log = Log(run.log, config.log.every_steps, self._seen)
+        watch = self._watch
+        log = Log(run.log, config.log.every_steps, self._row)
         evaluate = Evaluate(
             run.metrics,
             self._scores,
@@ -378,11 +462,13 @@ class Session:
             save,
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
+            seen=watch.metrics if watch else lambda row: None,
         )
         if not self._world.is_first:
             return [evaluate]
+        guards = [watch] if watch else []
         if not has_picture(self.data.scaling):
-            return [log, evaluate, save]
+            return [log, evaluate, *guards, save]
         longest = config.samples.at_most_kimg
         samples = Samples(
             run.samples,
@@ -393,7 +479,12 @@ class Session:
             None if longest is None else max(1, round(1000 * longest / config.samples_a_batch)),
         )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
-        return [log, samples, evaluate, save]
+        return [log, samples, evaluate, *guards, save]
+
+    def _row(self, row: dict[str, Any]) -> None:
+        self._seen(row)
+        if self._watch is not None:
+            self._watch.log(row)
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
