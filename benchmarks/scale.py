@@ -372,7 +372,10 @@ def main() -> None:
     report: dict[str, Any] = {"about": about()}
     texts = []
     for name in arguments.parts:
-        report[name] = list(PARTS[name][0](arguments))
+        report[name] = []
+        for row in PARTS[name][0](arguments):
+            report[name].append(row)
+            print(f"{name} {len(report[name])}", end="\r", file=sys.stderr, flush=True)
         texts.append(shown(name, report[name]))
         print(texts[-1] + "\n", flush=True)
         # After each part: an interrupted run keeps what it has.

@@ -163,7 +163,7 @@ SETTINGS = {
     "precision": "32-true",
     "batch": 24,
 }
-TIMES = ("seconds", "img_per_s")
+TIMES = ("seconds", "img_per_s", "data_wait")
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +294,18 @@ def test_a_signal_to_one_stops_all(work: Path) -> None:
     run = Run(Path("signalled"))
     assert run.state() is RunState.STOPPED
     assert run.steps_at_risk() == 0
+
+
+def test_the_watch_acts_in_all(work: Path) -> None:
+    """What cannot be trained: updates are left out, the run goes back three times, and is given up."""
+    runs = {"watched-1": [], "watched-2": ["--devices", 2]}
+    for run, options in runs.items():
+        done(train(run, *options, "--set", "d_optimizer.lr=1e20", "--watch", "act"), code=1)
+    one, two = (
+        [(row["step"], row["kind"], row["action"]) for row in read_rows(Path(run, "events.jsonl"))] for run in runs
+    )
+    assert one == two
+    assert [kind for _, kind, _ in two].count("rolled_back") == 3
 
 
 def test_other_settings_in_one_are_refused(work: Path) -> None:
