@@ -10,8 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from safetensors.torch import load_file
 from torch.distributed import HashStore
 
 from poise import Trainer
+from poise.cli import main
 from poise.config import Config, fabric_for, parse
 from poise.errors import ConfigError, DeviceError
 from poise.launch import Place, device_of_fabric_run, place
@@ -191,6 +195,20 @@ def done(command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
     return found
 
 
+def here(command: list[str], code: int = 0) -> str:
+    """The same command in this process, which has torch loaded already; what it prints."""
+    said = StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["poise", *command[3:]]),
+        redirect_stdout(said),
+        redirect_stderr(said),
+        pytest.raises(SystemExit) as exit_,
+    ):
+        main()
+    assert exit_.value.code == code, said.getvalue()
+    return said.getvalue()
+
+
 def numbers(path: Path) -> list[dict[str, Any]]:
     return [{name: it for name, it in row.items() if name not in TIMES} for row in read_rows(path)]
 
@@ -210,16 +228,15 @@ def assert_near(left: str, right: str, steps: int = 40) -> None:
 
 def test_a_run_changes_its_processes(work: Path) -> None:
     """Two processes go on where one stopped, and one where two did; both get where one would have."""
-    first = done(train("up", steps=20))
-    assert "processes" not in first.stdout
+    assert "processes" not in here(train("up", steps=20))
     up = done(train("up", "--devices", 2))
     assert "batch 24, 12 for each of 2 processes" in up.stdout
     assert up.stdout.count("Going on from step 20") == up.stdout.count("Finished at step 40") == 1
     assert up.stderr == ""
     assert "processes is 2, was 1" in up.stdout
     done(train("down", "--devices", 2, steps=20))
-    done(train("down"))
-    done(train("straight"))
+    here(train("down"))
+    here(train("straight"))
     for run in ("up", "down"):
         assert_near(run, "straight")
 
@@ -298,11 +315,12 @@ def test_a_signal_to_one_stops_all(work: Path) -> None:
 
 def test_the_watch_acts_in_all(work: Path) -> None:
     """What cannot be trained: updates are left out, the run goes back three times, and is given up."""
-    runs = {"watched-1": [], "watched-2": ["--devices", 2]}
-    for run, options in runs.items():
-        done(train(run, *options, "--set", "d_optimizer.lr=1e20", "--watch", "act"), code=1)
+    broken = ["--set", "d_optimizer.lr=1e20", "--watch", "act"]
+    here(train("watched-1", *broken), code=1)
+    done(train("watched-2", *broken, "--devices", 2), code=1)
     one, two = (
-        [(row["step"], row["kind"], row["action"]) for row in read_rows(Path(run, "events.jsonl"))] for run in runs
+        [(row["step"], row["kind"], row["action"]) for row in read_rows(Path(run, "events.jsonl"))]
+        for run in ("watched-1", "watched-2")
     )
     assert one == two
     assert [kind for _, kind, _ in two].count("rolled_back") == 3
@@ -336,7 +354,7 @@ def test_torchrun(work: Path) -> None:
     # Without the dashes torchrun takes --run for an option of its own.
     found = done([sys.executable, *TORCHRUN, str(free_port()), "-m", "--", *train("torchrun", steps=20)[2:]])
     assert found.stdout.count("Finished at step 20") == 1
-    done(train("beside", steps=20))
+    here(train("beside", steps=20))
     assert_near("torchrun", "beside", 20)
 
 
@@ -358,7 +376,7 @@ def test_fabric_run(work: Path) -> None:
     command = [word for word in train("fabric", steps=20)[3:] if word not in ("--run", "fabric")]  # as of torchrun
     found = done([*fabric, "--accelerator", "cpu", "--devices", "2", *port, str(script), *command])
     assert found.stdout.count("Finished at step 20") == 1
-    done(train("beside-fabric", steps=20))
+    here(train("beside-fabric", steps=20))
     (run,) = Path("runs").iterdir()
     assert_near(str(run), "beside-fabric", 20)
 
