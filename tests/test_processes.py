@@ -149,6 +149,7 @@ TOGETHER: dict[str, Callable[[list[Any], int], None]] = {
     "stopped_by_one": all_are((4, "it is enough")),
     "parts_of_two_sizes": sizes_are_told,
     "uneven_batch": uneven_is_told,
+    "batch_beyond_the_data": all_say("DataError: batch is 60 and the data has only 50 samples"),
     "other_execution": all_say("execution is 'compile', which is for one process", "take eager or auto"),
     "spread_work": all_are(([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "NonFiniteError: the last share is bad")),
     "second_derivatives": derivatives_are_right,

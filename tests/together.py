@@ -261,6 +261,11 @@ def uneven_batch(fabric: Fabric) -> str:
     return refusal(lambda: trainer.fit(POINTS, steps=1, batch=13))
 
 
+def batch_beyond_the_data(fabric: Fabric) -> str:
+    trainer = Trainer(generator(), critic(), z_dim=Z_DIM, fabric=fabric)
+    return refusal(lambda: trainer.fit(POINTS, steps=1, batch=60))
+
+
 def other_execution(fabric: Fabric) -> str:
     return refusal(lambda: Trainer(generator(), critic(), z_dim=Z_DIM, fabric=fabric, execution="compile"))
 
@@ -298,6 +303,7 @@ TOGETHER: dict[str, Callable[[Fabric], Any]] = {
         stopped_by_one,
         parts_of_two_sizes,
         uneven_batch,
+        batch_beyond_the_data,
         other_execution,
         spread_work,
         second_derivatives,

@@ -489,7 +489,7 @@ class Trainer:
             ConfigError: when the processes cannot share the batch evenly.
             DataError: when it is larger than the data.
         """
-        return Batches(
+        feed = Batches(
             data,
             checked_share(batch, self.world.size),
             seed=self.seed,
@@ -500,6 +500,8 @@ class Trainer:
             without=without,
             device=self.device,
         )
+        feed.require(batch)  # of all processes, as one of them would take it
+        return feed
 
     @contextmanager
     def _shared_out(self, is_so: bool) -> Iterator[None]:
