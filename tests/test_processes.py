@@ -19,18 +19,22 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch.distributed import HashStore
 
 from poise import Trainer
 from poise.cli import main
 from poise.config import Config, fabric_for, parse
-from poise.errors import ConfigError, DeviceError
+from poise.data import load
+from poise.errors import ConfigError, DeviceError, PeerError
 from poise.launch import Place, device_of_fabric_run, place
 from poise.losses import LOSSES, looks_at_batch
 from poise.parallel import Heartbeat, World
+from poise.recipes import resolve
 from poise.runs import Run, read_rows
 from poise.runs import State as RunState
+from poise.session import Session
 from poise.trainer import make_fabric
 from together import ADAM, BATCH, POINTS, STEPS, Z_DIM, State, critic, generator, results, state_of, trained
 
@@ -141,6 +145,13 @@ def derivatives_are_right(found: list[Any], size: int) -> None:
     assert [it[1] for it in found] == pytest.approx(second)
 
 
+def shares_are_told(found: list[Any], size: int) -> None:
+    assert all(is_same for is_same, _ in found)
+    seen = [count for _, count in found]
+    assert sum(seen) == 50 + 80
+    assert max(seen) - min(seen) <= 2
+
+
 TOGETHER: dict[str, Callable[[list[Any], int], None]] = {
     "not_finite_in_one": all_say("NonFiniteError: step 2: the discriminator's loss is not finite", "at 2"),
     "dropped": all_are(True),
@@ -152,6 +163,7 @@ TOGETHER: dict[str, Callable[[list[Any], int], None]] = {
     "batch_beyond_the_data": all_say("DataError: batch is 60 and the data has only 50 samples"),
     "other_execution": all_say("execution is 'compile', which is for one process", "take eager or auto"),
     "spread_work": all_are(([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "NonFiniteError: the last share is bad")),
+    "features_in_shares": shares_are_told,
     "second_derivatives": derivatives_are_right,
 }
 
@@ -477,6 +489,18 @@ def test_a_fabric_that_was_not_launched() -> None:
 def config(**changes: Any) -> Config:
     parts = {"generator": "mlp", "discriminator": "mlp", "data": "ring8", "steps": 10}
     return parse(parts | changes, "here")
+
+
+def test_processes_that_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(fabric: Fabric) -> None:
+        raise RuntimeError("The client socket has timed out\nand more")
+
+    monkeypatch.setattr(Fabric, "launch", launch)
+    monkeypatch.setenv("MASTER_ADDR", "first")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    points = load(np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32))
+    with pytest.raises(PeerError, match=r"could not meet at first:29500 \(The client socket has timed out\): see that"):
+        Session(resolve(points, "vanilla"), points, Run("never"), device="cpu", devices=2)
 
 
 def test_settings_that_processes_cannot_share() -> None:

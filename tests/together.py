@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -17,13 +18,16 @@ from torch import Tensor, nn
 from poise import Trainer, augment, constraints, optimizers, penalties
 from poise.augment import Adaptive, Augmented
 from poise.balance import BALANCES, Alternating
+from poise.config import EvaluateConfig
 from poise.constraints import Constrained
-from poise.data import Batches
+from poise.data import Batches, load
 from poise.errors import NonFiniteError, PoiseError
 from poise.losses import LOSSES
+from poise.metrics.features.extractor import Extractor, Workplace
 from poise.models import build
 from poise.parallel import World
 from poise.penalties import PENALTIES, Weighted
+from poise.session.evaluation import Evaluation
 from poise.trainer import Autoencoder, make_fabric
 
 BATCH, STEPS, Z_DIM, CLASSES = 12, 4, 6, 3
@@ -283,6 +287,34 @@ def spread_work(fabric: Fabric) -> tuple[list[float], str]:
     return rows.tolist(), refusal(lambda: world.spread(7, fail))
 
 
+class Halves(Extractor):
+    """The mean of each half of an image."""
+
+    name = "halves"
+
+    def __init__(self) -> None:
+        super().__init__(Workplace())
+        self.seen = 0
+
+    def features(self, rows: Tensor) -> Tensor:
+        self.seen += len(rows)
+        return rows.float().flatten(1).unflatten(1, (2, -1)).mean(2)
+
+
+def features_in_shares(fabric: Fabric) -> tuple[bool, int]:
+    """Whether features of samples and of real images are those of one process; how many this one computed."""
+    images = load(np.random.default_rng(0).integers(0, 256, (101, 8, 8, 1), dtype=np.uint8))
+    found = []
+    for world in (World(), World(fabric.global_rank, fabric.world_size)):
+        evaluation = Evaluation(images, EvaluateConfig(features="raw", samples=80), torch.device("cpu"), world=world)
+        # As if they were chosen, and took long.
+        extractor = evaluation._extractors["halves"] = Halves()
+        evaluation.features = "halves"
+        found.append((evaluation.features_of(images.array[:50], "halves", "samples"), evaluation.real))
+    alone, together = found
+    return all(map(torch.equal, alone, together)), extractor.seen
+
+
 def second_derivatives(fabric: Fabric) -> list[float]:
     """Of the square of a sum over processes, each of which has one number."""
     world = World(fabric.global_rank, fabric.world_size)
@@ -306,6 +338,7 @@ TOGETHER: dict[str, Callable[[Fabric], Any]] = {
         batch_beyond_the_data,
         other_execution,
         spread_work,
+        features_in_shares,
         second_derivatives,
     )
 }

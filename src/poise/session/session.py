@@ -15,6 +15,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from poise.config import (
@@ -124,9 +125,7 @@ class Session:
         self._allow_change = allow_change
         self._precision = precision_for(config, data.shape, device)
         self._fabric = fabric_for(config, data.shape, device, devices, nodes)
-        if self._fabric.world_size > 1:
-            self._fabric.launch()
-        self._world = World(self._fabric.global_rank, self._fabric.world_size)
+        self._world = _joined(self._fabric)
         _require_one_training(self._world, self.config)
         self.run = self._world.of_first(run)
         self._hooks = [*build_hooks(config, trust), *hooks] if self._world.is_first else []
@@ -245,7 +244,11 @@ class Session:
         """
         damaged, state = self._world.by_first(self._newest)
         if state is not None:
-            self.trainer.load_state_dict(state["trainer"])
+            try:
+                self.trainer.load_state_dict(state["trainer"])
+            except CheckpointError as error:
+                error.is_known_to_all = True
+                raise
         return damaged
 
     def _newest(self) -> tuple[list[tuple[Checkpoint, str]], dict[str, Any] | None]:
@@ -398,7 +401,7 @@ class Session:
         """Train to the end, or to a finding that something is to be done about, which is the first process's."""
         trainer, watch = self.trainer, self._watch
         steps, kimg, first, first_nimg = self.config.steps, self.config.kimg, trainer.steps, trainer.nimg
-        finding = None
+        finding: Finding | None
         try:
             trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
         except NonFiniteError as error:
@@ -536,6 +539,25 @@ class Session:
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
+
+
+def _joined(fabric: Fabric) -> World:
+    """The processes, after they have met.
+
+    Raises:
+        PeerError: when they could not.
+    """
+    if fabric.world_size > 1:
+        try:
+            fabric.launch()
+        except RuntimeError as error:
+            where = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+            raise PeerError(
+                f"the {fabric.world_size} processes of this training could not meet at {where} "
+                f"({str(error).splitlines()[0][:200]}): see that all are started, and that the address and the port "
+                "can be reached from their machines"
+            ) from error
+    return World(fabric.global_rank, fabric.world_size)
 
 
 def _require_one_training(world: World, config: Config) -> None:
