@@ -173,7 +173,7 @@ def stepped(fabric: Fabric) -> Trainer:
         critic(),
         fabric=fabric,
         seed=5,
-        penalties={"r1": weighted("r1")},
+        penalties={"wgan_gp": weighted("wgan_gp")},
         g_optimizer=ADAM,
         d_optimizer=ADAM,
     )

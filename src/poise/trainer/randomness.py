@@ -67,9 +67,12 @@ class Randomness:
 
         Args:
             rows: samples of the batch in this process.
-            numbers: the name. A single process draws from the default generators, whose stretches have names.
+            numbers: the name. A single process draws from the default generators, whose stretches have names; without a
+                name all processes do, so that it is for their caller to seed them alike.
         """
         if self._world.size == 1:
             return nullcontext()
+        if not numbers:
+            return batch.spread_over(self._world, self._generators[-1], rows)
         self._common.manual_seed(mix(self._seed, 0, *numbers))
         return batch.spread_over(self._world, self._common, rows)

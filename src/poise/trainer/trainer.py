@@ -68,7 +68,7 @@ _ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999),
 _AUGMENTED_AT_MOST = 0.8
 
 # What a stretch of randomness is for.
-_PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN, _MOVE = range(6)
+_PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN = range(5)
 
 
 class Feed(Protocol):
@@ -318,8 +318,7 @@ class Trainer:
         self._begin_step()
         move, scene = self._moves[role], self._scene(real, z.to(self.device), (role,))
         for _ in range(move.player.evaluations):
-            name = (_MOVE, self._players["D"].updates, self._players["G"].updates)
-            with self._randomness.over_batch(len(z), *name), self._moves.only((role,)):
+            with self._randomness.over_batch(len(z)), self._moves.only((role,)):
                 numbers = self._play([move], scene)
             scene = scene.again()
         return numbers
