@@ -11,7 +11,7 @@ from torch._C._distributed_c10d import Store, TCPStore
 __all__ = ["Heartbeat"]
 
 _PERIOD_SECONDS = 2.0
-_PATIENCE = 8
+_PATIENCE = 10
 _ANSWER = timedelta(seconds=10)
 _WORD = timedelta(seconds=2)
 _GONE, _SAID = "poise/gone", "poise/said"
