@@ -125,9 +125,8 @@ def show(
         typer.echo(f"  {line}")
     checkpoints = [f"{it.step:,}{' (best)' if it.best else ''}" for it in target.checkpoints.all()]
     typer.echo(f"  {'checkpoints':<14} {', '.join(checkpoints) or 'none'}")
-    pictures = sorted(target.samples.glob("*.png"))
-    if pictures:
-        typer.echo(f"  {'samples':<14} {pictures[-1]}")
+    for picture in list(target.pictures().values())[-1:]:
+        typer.echo(f"  {'samples':<14} {picture}")
     events = [event for event in read_rows(target.events.path) if event.get("severity") != "info"]
     for event in events[-5:]:
         severity, step = str(event.get("severity", "event")), _text(event.get("step"), ",")

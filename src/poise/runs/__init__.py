@@ -6,6 +6,7 @@ package imports no torch, so that what reads runs starts quickly and works witho
 
 from poise.runs.checkpoints import Checkpoint, Checkpoints
 from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
+from poise.runs.follow import Follower
 from poise.runs.names import memorable
 from poise.runs.rows import JsonLines, read_rows
 from poise.runs.status import State, Status
@@ -15,6 +16,7 @@ __all__ = [
     "RUNS",
     "Checkpoint",
     "Checkpoints",
+    "Follower",
     "JsonLines",
     "Run",
     "State",

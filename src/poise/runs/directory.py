@@ -66,6 +66,20 @@ class Run:
         """The file that asks a running run to save and stop."""
         return self.path / "stop"
 
+    @property
+    def checkpoint_request(self) -> Path:
+        """The file that asks a running run to save a checkpoint."""
+        return self.path / "checkpoint"
+
+    @property
+    def real_picture(self) -> Path:
+        """The picture of real samples that is beside those of generated ones."""
+        return self.samples / "real.png"
+
+    def pictures(self) -> dict[int, Path]:
+        """The pictures of generated samples by their steps, first to last."""
+        return {int(path.stem): path for path in sorted(self.samples.glob("*.png")) if path.stem.isdecimal()}
+
     def exists(self) -> bool:
         """Whether this is a run already, complete or not."""
         return any((self.path / mark).exists() for mark in _MARKS) and self._is_ours()

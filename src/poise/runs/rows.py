@@ -8,7 +8,7 @@ from typing import Any
 
 from poise.files import write_atomic
 
-__all__ = ["JsonLines", "read_rows"]
+__all__ = ["JsonLines", "read_rows", "row_of"]
 
 Row = dict[str, Any]
 
@@ -19,11 +19,12 @@ def read_rows(path: Path) -> list[Row]:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
-    rows = (_row(line) for line in lines)
+    rows = (row_of(line) for line in lines)
     return [row for row in rows if row is not None]
 
 
-def _row(line: str) -> Row | None:
+def row_of(line: str) -> Row | None:
+    """The row that a line holds, if it is one."""
     try:
         row = json.loads(line)
     except ValueError:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from math import isclose
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from poise.config import (
@@ -139,7 +141,8 @@ class Session:
         """
         self.run.prepare()
         with self.run.claim():
-            self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
+            for request in (self.run.stop_request, self.run.checkpoint_request):
+                request.unlink(missing_ok=True)  # meant for a process that is gone
             changes = self._agreed_changes()
             damaged = self._load()
             steps, kimg = self.config.steps, self.config.kimg
@@ -282,6 +285,7 @@ class Session:
         steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
         first_nimg = self.trainer.nimg
         self._warn_of_an_early_end()
+        self._draw_real()
         stops = Stops(self.run.stop_request, self._max_seconds, _signals())
         self._write_status(State.RUNNING)
         t0 = time.perf_counter()
@@ -318,6 +322,7 @@ class Session:
             config.checkpoint.every_seconds,
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
+            request=run.checkpoint_request,
         )
         log = Log(run.log, config.log.every_steps, self._seen)
         evaluate = Evaluate(
@@ -342,6 +347,24 @@ class Session:
         )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
         return [log, samples, evaluate, save]
+
+    def _draw_real(self) -> None:
+        """Draw real samples as generated ones are drawn, once."""
+        if not has_picture(self.data.scaling) or self.run.real_picture.exists():
+            return
+        wanted = self.config.samples.count if self.data.kind == "images" else PICTURED_POINTS
+        real = np.take(self.data.array, self._some_real(wanted), axis=0)
+        image = draw(self.data, real, f"{self.run.name} · real samples")
+        self.run.samples.mkdir(exist_ok=True)
+        save_png(image, self.run.real_picture, {"run": self.run.name, "seed": str(self.config.seed)})
+
+    def _some_real(self, n: int) -> np.ndarray:
+        """The indices of ``n`` real samples; where networks know classes, one class after the other, as samples are."""
+        random, labels = np.random.default_rng(self.config.seed), self.data.labels
+        if labels is None or not self.config.classes:
+            return random.choice(len(self.data), min(n, len(self.data)), replace=False)
+        members = [np.flatnonzero(labels == label) for label in range(len(self.config.classes))]
+        return np.array([random.choice(of) for _, of in zip(range(n), cycle(filter(len, members)), strict=False)])
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
