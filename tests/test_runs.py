@@ -10,7 +10,7 @@ import pytest
 
 from poise.errors import CheckpointError, RunError
 from poise.files import write_atomic
-from poise.runs import Follower, JsonLines, Run, State, Status, find, memorable, read_rows, runs_under
+from poise.runs import Follower, JsonLines, Run, State, Status, find, last_row, memorable, read_rows, runs_under
 
 
 def status(state: State = State.RUNNING, **fields: object) -> Status:
@@ -268,3 +268,17 @@ def test_pictures_are_those_of_steps(tmp_path: Path) -> None:
     for name in ("00000016.png", "00000002.png", "real.png", ".00000032.png.1.tmp"):
         (run.samples / name).touch()
     assert {step: path.name for step, path in run.pictures().items()} == {2: "00000002.png", 16: "00000016.png"}
+
+
+def test_the_last_row_is_found_from_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = JsonLines(tmp_path / "log.jsonl")
+    assert last_row(rows.path) == {}
+    for step in range(1, 50):
+        rows.append({"step": step, "long": "x" * (3 * step)})
+    with rows.path.open("a") as file:
+        file.write('{"step": 50, "lo')
+    for block in (1, 10, 100, 1000, 100_000):
+        monkeypatch.setattr("poise.runs.rows._BLOCK", block)
+        assert last_row(rows.path)["step"] == 49
+    rows.path.write_text("no rows\n")
+    assert last_row(rows.path) == {}

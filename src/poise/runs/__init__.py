@@ -8,7 +8,7 @@ from poise.runs.checkpoints import Checkpoint, Checkpoints
 from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
 from poise.runs.follow import Follower
 from poise.runs.names import memorable
-from poise.runs.rows import JsonLines, read_rows
+from poise.runs.rows import JsonLines, finite, last_row, number, read_rows
 from poise.runs.status import State, Status
 
 __all__ = [
@@ -22,7 +22,10 @@ __all__ = [
     "State",
     "Status",
     "find",
+    "finite",
+    "last_row",
     "memorable",
+    "number",
     "read_rows",
     "runs_under",
 ]

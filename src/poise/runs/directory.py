@@ -12,7 +12,7 @@ from typing import Any
 from poise.errors import RunError
 from poise.files import write_atomic
 from poise.runs.checkpoints import Checkpoints
-from poise.runs.rows import JsonLines, read_rows
+from poise.runs.rows import JsonLines, last_row
 from poise.runs.status import State, Status
 
 __all__ = ["FORMAT", "RUNS", "Run", "find", "runs_under"]
@@ -204,8 +204,7 @@ class Run:
 
     def last_row(self) -> dict[str, object]:
         """The newest row of the log, or an empty one."""
-        rows = read_rows(self.log.path)
-        return rows[-1] if rows else {}
+        return last_row(self.log.path)
 
     def steps_at_risk(self) -> int:
         """Steps that the log has seen and no checkpoint holds: what a resume would do again."""

@@ -1,0 +1,163 @@
+"""Which charts a run has, and what is drawn in each."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from poise.report.curves import Numbers, is_logarithmic, rounded, smooth, thin
+from poise.report.record import Record, Row, measured
+from poise.report.scores import BETTER
+
+__all__ = ["charts_of", "ruler_of"]
+
+# What is drawn of numbers that no chart below names.
+_OTHERS = 24
+
+_RULER_POINTS = 400
+
+
+class _Chart(NamedTuple):
+    """A chart of numbers that belong together.
+
+    Attributes:
+        key: its name in the page.
+        title: what it shows.
+        about: how to read it, in a few words.
+        names: what each number is called in it, by its name in the file.
+        matches: whether another number belongs to it too.
+        span: of the vertical axis; None for that of the values.
+    """
+
+    key: str
+    title: str
+    about: str
+    names: dict[str, str]
+    matches: Callable[[str], bool] = lambda name: False
+    span: tuple[float, float] | None = None
+
+
+_LOG = (
+    _Chart(
+        "balance",
+        "Who leads",
+        "the share of pairs of a real and a generated sample that D orders rightly: 1 where D leads, 0.5 where G does",
+        {"d_accuracy": "D orders rightly"},
+        span=(0.4, 1.02),
+    ),
+    _Chart("losses", "Losses", "what each player minimizes, penalties apart", {"d_loss": "D", "g_loss": "G"}),
+    _Chart(
+        "logits",
+        "Logits of D",
+        "its mean verdict on real and on generated samples",
+        {"d_real": "real", "d_fake": "generated", "d_fake_g": "generated, at G's move"},
+    ),
+    _Chart("gradients", "Gradient norms", "of each player's weights", {"d_grad_norm": "D", "g_grad_norm": "G"}),
+    _Chart(
+        "penalties", "Penalties", "each with its weight", {}, lambda name: name.endswith("_loss") and name != "d_loss"
+    ),
+    _Chart("speed", "Speed", "real images a second, all costs included", {"img_per_s": "images a second"}),
+)
+
+_SCORES = (
+    _Chart(
+        "prdc",
+        "Precision and recall",
+        "how many samples look real; how much of the real data they cover",
+        {name: name for name in ("precision", "recall", "density", "coverage")},
+    ),
+)
+
+# Counted or added up of what is drawn already.
+_NOT_DRAWN = {"d_updates", "g_updates", "d_loss_total", "g_loss_total"}
+
+_TITLES = {"fid": "FID", "kid": "KID", "swd": "Sliced Wasserstein distance", "modes": "Modes", "modes_kl": "Modes, KL"}
+
+
+def charts_of(record: Record) -> list[dict[str, Any]]:
+    """The charts of a run, as JSON values: those of scores first, then those of the log, then what else there is."""
+    scores = _columns(record.metrics, lambda name: not name.endswith("_std"))
+    log = _columns(record.log, lambda name: name not in _NOT_DRAWN)
+    probes = _columns(record.probes)
+    balance, *rest = _LOG
+    made = [
+        *_named([balance], log),
+        *_singles("score", scores, _SCORES),
+        *_named(rest, log),
+        *_singles("watch", probes, ()),
+        *list(_singles("log", log, ()))[:_OTHERS],
+    ]
+    return [chart for chart in made if chart["series"]]
+
+
+def ruler_of(record: Record) -> dict[str, list[float | int]]:
+    """From steps to thousands of images and to hours, as few points between which one may interpolate."""
+    rows = sorted([*record.log, *record.metrics], key=lambda row: row["step"])
+    marks = _columns(rows, lambda name: True, lambda row: {name: row.get(name) for name in ("nimg", "seconds")})
+    ruler: dict[str, list[float | int]] = {}
+    for name, unit, scale in (("nimg", "kimg", 1000), ("seconds", "hours", 3600)):
+        if name in marks:
+            x, y = thin(*marks[name], _RULER_POINTS)
+            ruler |= {f"{unit}_at": rounded(x), unit: rounded(y / scale)}
+    return ruler
+
+
+_Columns = dict[str, tuple[Numbers, Numbers]]
+
+
+def _columns(
+    rows: Iterable[Row],
+    wanted: Callable[[str], bool] = lambda name: True,
+    numbers: Callable[[Row], Row] = measured,
+) -> _Columns:
+    """Every number by its name: the steps at which it was there, and its values."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        for name, value in numbers(row).items():
+            if value is not None:
+                steps, values = found.setdefault(name, ([], []))
+                steps.append(row["step"])
+                values.append(value)
+    return {
+        name: (np.array(steps, float), np.array(values, float))
+        for name, (steps, values) in found.items()
+        if wanted(name)
+    }
+
+
+def _named(charts: Sequence[_Chart], columns: _Columns) -> Iterator[dict[str, Any]]:
+    """The charts with what belongs to them, which is taken out of ``columns``."""
+    for chart in charts:
+        names = chart.names | {name: name for name in columns if name not in chart.names and chart.matches(name)}
+        yield _drawn(chart, {label: columns.pop(name) for name, label in names.items() if name in columns})
+
+
+def _singles(kind: str, columns: _Columns, together: Sequence[_Chart]) -> Iterator[dict[str, Any]]:
+    """A chart for each number, but for those that belong together."""
+    grouped = list(_named(together, columns))
+    for name, column in columns.items():
+        about = f"{BETTER[name]} is better" if name in BETTER else ""
+        yield _drawn(_Chart(f"{kind}-{name}", _TITLES.get(name, name), about, {}), {name: column})
+    yield from grouped
+
+
+def _drawn(chart: _Chart, curves: _Columns) -> dict[str, Any]:
+    drawn = []
+    for label, (x, y) in curves.items():
+        raw, mean = thin(x, y), smooth(x, y)
+        drawn.append(
+            {"name": label, "x": rounded(raw[0]), "y": rounded(raw[1])}
+            | ({"smooth_x": rounded(mean[0]), "smooth_y": rounded(mean[1])} if len(x) > _RAW_ONLY else {})
+        )
+    return {
+        "key": chart.key,
+        "title": chart.title,
+        "about": chart.about,
+        "span": chart.span,
+        "log": chart.span is None and is_logarithmic([y for _, y in curves.values()]),
+        "series": drawn,
+    }
+
+
+# So few points are no curve to be smoothed.
+_RAW_ONLY = 20
