@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 import typer.main
 
+from poise.cli.board import board
 from poise.cli.doctor import doctor
 from poise.cli.evaluate import evaluate
 from poise.cli.import_hypergan import import_hypergan
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, sample, evaluate, doctor, report, show, runs, recipes, parts, stop, import_hypergan):
+for verb in (train, sample, evaluate, doctor, report, board, show, runs, recipes, parts, stop, import_hypergan):
     app.command(cls=Quick if verb in (show, runs, doctor) else None)(verb)
 
 

@@ -27,6 +27,7 @@ class _Chart(NamedTuple):
         names: what each number is called in it, by its name in the file.
         matches: whether another number belongs to it too.
         span: of the vertical axis; None for that of the values.
+        ratios: whether values are to be told apart by their ratios, so that the axis may be logarithmic.
     """
 
     key: str
@@ -35,6 +36,7 @@ class _Chart(NamedTuple):
     names: dict[str, str]
     matches: Callable[[str], bool] = lambda name: False
     span: tuple[float, float] | None = None
+    ratios: bool = True
 
 
 _LOG = (
@@ -51,12 +53,13 @@ _LOG = (
         "Logits of D",
         "its mean verdict on real and on generated samples",
         {"d_real": "real", "d_fake": "generated", "d_fake_g": "generated, at G's move"},
+        ratios=False,
     ),
     _Chart("gradients", "Gradient norms", "of each player's weights", {"d_grad_norm": "D", "g_grad_norm": "G"}),
     _Chart(
         "penalties", "Penalties", "each with its weight", {}, lambda name: name.endswith("_loss") and name != "d_loss"
     ),
-    _Chart("speed", "Speed", "real images a second, all costs included", {"img_per_s": "images a second"}),
+    _Chart("speed", "Speed", "real images a second, all costs included", {"img_per_s": "images a second"}, ratios=False),
 )
 
 _SCORES = (
@@ -65,6 +68,7 @@ _SCORES = (
         "Precision and recall",
         "how many samples look real; how much of the real data they cover",
         {name: name for name in ("precision", "recall", "density", "coverage")},
+        ratios=False,
     ),
 )
 
@@ -154,7 +158,7 @@ def _drawn(chart: _Chart, curves: _Columns) -> dict[str, Any]:
         "title": chart.title,
         "about": chart.about,
         "span": chart.span,
-        "log": chart.span is None and is_logarithmic([y for _, y in curves.values()]),
+        "log": chart.span is None and chart.ratios and is_logarithmic([y for _, y in curves.values()]),
         "series": drawn,
     }
 
