@@ -59,7 +59,7 @@ _LOG = (
     _Chart(
         "penalties", "Penalties", "each with its weight", {}, lambda name: name.endswith("_loss") and name != "d_loss"
     ),
-    _Chart("speed", "Speed", "real images a second, all costs included", {"img_per_s": "images a second"}, ratios=False),
+    _Chart("speed", "Speed", "real images a second, with all costs", {"img_per_s": "images a second"}, ratios=False),
 )
 
 _SCORES = (
