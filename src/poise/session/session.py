@@ -29,7 +29,7 @@ from poise.config import (
     parse_file,
     precision_for,
 )
-from poise.data import Batches, Data, save_png
+from poise.data import Batches, Data, held_out, save_png
 from poise.data.cache import cache_directory
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
@@ -38,7 +38,9 @@ from poise.runs import Checkpoint, Run, State, Status
 from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
+from poise.session.watching import first_facts, probe_of
 from poise.trainer import Trainer, unpack
+from poise.watch import Watch
 
 __all__ = ["Outcome", "Session"]
 
@@ -119,7 +121,8 @@ class Session:
         fabric = fabric_for(config, data.shape, device)
         self._execution = execution_for(config, data.shape, fabric)
         self.trainer = build(self.config, data.shape, fabric, trust)
-        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
+        self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
+        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
         self._evaluation = Evaluation(
             data,
             config.evaluate,
@@ -130,6 +133,19 @@ class Session:
             say=say,
         )
         self._evaluation_failure = ""
+        self._watch = None if config.watch.mode == "off" else self._made_watch()
+
+    def _made_watch(self) -> Watch:
+        config, trainer, data = self.config, self.trainer, self.data
+        return Watch(
+            self.run,
+            config.model_dump(mode="json", by_alias=True),
+            lambda: probe_of(trainer, data, self._held_out, config.watch.samples),
+            config.watch.every_steps,
+            about=lambda: first_facts(trainer, data),
+            event=self._event,
+            say=self._say,
+        )
 
     def train(self) -> Outcome:
         """Train to the end; go on where the run was left.
@@ -324,7 +340,8 @@ class Session:
             about={"data": self.data.scaling.to_json()},
             request=run.checkpoint_request,
         )
-        log = Log(run.log, config.log.every_steps, self._seen)
+        watch = self._watch
+        log = Log(run.log, config.log.every_steps, self._row)
         evaluate = Evaluate(
             run.metrics,
             self._scores,
@@ -333,9 +350,11 @@ class Session:
             save,
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
+            seen=watch.metrics if watch else lambda row: None,
         )
+        guards = [watch] if watch else []
         if not has_picture(self.data.scaling):
-            return [log, evaluate, save]
+            return [log, evaluate, *guards, save]
         longest = config.samples.at_most_kimg
         samples = Samples(
             run.samples,
@@ -346,7 +365,12 @@ class Session:
             None if longest is None else max(1, round(1000 * longest / config.samples_a_batch)),
         )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
-        return [log, samples, evaluate, save]
+        return [log, samples, evaluate, *guards, save]
+
+    def _row(self, row: dict[str, Any]) -> None:
+        self._seen(row)
+        if self._watch is not None:
+            self._watch.log(row)
 
     def _draw_real(self) -> None:
         """Draw real samples as generated ones are drawn, once."""

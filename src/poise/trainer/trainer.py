@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poise.augment import Augmented
@@ -190,7 +192,7 @@ class Trainer:
         self._real: Tensor | None = None
         self._labels: Tensor | None = None
         self._ahead: Scene | None = None
-        self._seconds = 0.0
+        self._seconds = self._waited = 0.0
         self._t0: float | None = None
 
     def _chosen(self, execution: str) -> Execution:
@@ -355,7 +357,7 @@ class Trainer:
             z=z,
             labels=fitting_labels(self._labels, z, self.classes),
             augment=None if self.augment is None else self.augment.augment,
-            strength=self._strength(),
+            strength=self.augment_strength,
             layers=self._layers,
             autocast=self._autocast,
             kimg=self.nimg / 1000,
@@ -364,7 +366,8 @@ class Trainer:
             joint=phase == ("D",) and self._joint,
         )
 
-    def _strength(self) -> Tensor | None:
+    @property
+    def augment_strength(self) -> Tensor | None:
         """How often D sees a sample changed: what it was adapted to, else as it is scheduled."""
         if self.augment is None:
             return None
@@ -423,8 +426,8 @@ class Trainer:
             hook.end(self)
         self._seconds, self._t0 = self.seconds, None
 
-    def feed(self, data: Any, batch: int, flip: bool = False) -> Batches:
-        """Batches of ``data`` for this trainer's seed and rank."""
+    def feed(self, data: Any, batch: int, flip: bool = False, without: NDArray[np.int64] | None = None) -> Batches:
+        """Batches of ``data`` for this trainer's seed and rank: see :class:`~poise.data.Batches`."""
         return Batches(
             data,
             batch,
@@ -433,14 +436,17 @@ class Trainer:
             ranks=self.fabric.world_size,
             flip=flip,
             labelled=self.classes > 0,
+            without=without,
             device=self.device,
         )
 
     def _from(self, feed: Feed) -> Generator[Batch, None, None]:
         with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
             while True:
+                asked = time.perf_counter()
                 with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
                     real = batch(self._draws)
+                self._waited += time.perf_counter() - asked
                 yield real
 
     def has_reached(self, steps: int | None, kimg: float | None) -> bool:
@@ -455,6 +461,11 @@ class Trainer:
     def seconds(self) -> float:
         """Wall-clock seconds spent in :meth:`fit`, hooks included, over all resumes."""
         return self._seconds + (time.perf_counter() - self._t0 if self._t0 is not None else 0.0)
+
+    @property
+    def waited(self) -> float:
+        """Of these, those in which this process waited for real batches."""
+        return self._waited
 
     @property
     def updates(self) -> dict[Role, int]:
