@@ -16,9 +16,10 @@ from poise.report.charts import charts_of, ruler_of
 from poise.report.curves import is_logarithmic, smooth, thin
 from poise.report.html import render
 from poise.report.page import page_of
-from poise.report.pictures import embedded, spread
+from poise.report.pictures import embedded
 from poise.report.scores import BETTER as SHOWN_BETTER
 from poise.report.scores import scores_of
+from poise.report.spread import spread
 from poise.runs import Run
 from test_doctor import make_run
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from poise.report.charts import charts_of, ruler_of
 from poise.report.facts import facts_of
-from poise.report.pictures import embedded, spread
+from poise.report.pictures import embedded
 from poise.report.record import Record, Row, config_text, measured, version_of
 from poise.report.scores import how_measured, scores_of
+from poise.report.spread import spread
 from poise.report.verdict import title_of, verdict_of
 from poise.runs import number
 

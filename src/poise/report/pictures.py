@@ -1,7 +1,6 @@
 """Sample pictures, few and small enough for a page."""
 
 from base64 import b64encode
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,24 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["embedded", "spread"]
+__all__ = ["embedded"]
 
 # A picture is drawn anew where it is longer or larger than this.
 _SIDE_PIXELS = 1280
 _BYTES = 200_000
 
 _QUALITY = 85
-
-
-def spread(steps: Sequence[int], at_most: int) -> list[int]:
-    """So many of some steps, evenly over their order, with the first and the last.
-
-    >>> spread([1, 2, 4, 8, 16, 32, 64], 3)
-    [1, 8, 64]
-    """
-    if len(steps) <= at_most:
-        return list(steps)
-    return [steps[round(index * (len(steps) - 1) / (at_most - 1))] for index in range(at_most)]
 
 
 def embedded(path: Path) -> str | None:

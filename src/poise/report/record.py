@@ -10,11 +10,15 @@ from typing import Any
 
 from poise.diagnosis import Finding, diagnose
 from poise.errors import RunError
+from poise.report.spread import spread
 from poise.runs import Run, State, Status, number, read_rows
 
 __all__ = ["Record", "Row"]
 
 Row = Mapping[str, Any]
+
+# Of longer files, so many rows are judged; each evaluation is compared with all before it.
+_JUDGED, _JUDGED_SCORES = 10_000, 1_000
 
 # What rows say of themselves beside what was counted and measured.
 _ABOUT = {"step", "nimg", "seconds", "seed", "real_samples", "fake_samples"}
@@ -106,7 +110,13 @@ class Record:
     @cached_property
     def findings(self) -> Sequence[Finding]:
         """What is wrong with it, worst first."""
-        return diagnose(self.config, self.log, self.metrics, self.probes, self.events)
+        return diagnose(
+            self.config,
+            spread(self.log, _JUDGED),
+            spread(self.metrics, _JUDGED_SCORES),
+            spread(self.probes, _JUDGED),
+            self.events,
+        )
 
     @property
     def last_step(self) -> int:

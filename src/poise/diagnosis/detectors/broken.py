@@ -17,13 +17,8 @@ def non_finite(course: Course) -> Sign | None:
             evidence = row.get("evidence")
             error = evidence.get("error", "") if isinstance(evidence, dict) else ""
             return _not_finite(int(row["step"]), {"error": str(error)})
-    for row in course.log.rows:
-        holes = [name for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm") if name in row]
-        holes = [name for name in holes if number(row[name]) is None]
-        if holes:
-            step = number(row.get("step"))
-            return _not_finite(course.log.last_step if step is None else int(step), {"not_finite": holes})
-    return None
+    hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
+    return None if hole is None else _not_finite(hole[0], {"not_finite": hole[1]})
 
 
 def _not_finite(step: int, evidence: dict[str, object]) -> Sign:
