@@ -88,7 +88,8 @@ def test_numbers_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
     }
     run.log.append({"step": 1, "nimg": 64, **row})
     run.metrics.append({"step": 1, "fid": 3.0, "kid": None, "precision": 0.5, "recall": 0.4, "fake_samples": 10})
-    run.probes.append({"step": 1, "diversity": 0.5})
+    for step in (0, 1):  # what was measured once is no curve
+        run.probes.append({"step": step, "diversity": 0.5, "swd": 1, "swd_floor": 0.1} | ({"once": 1} if step else {}))
     charts = {chart["key"]: [curve["name"] for curve in chart["series"]] for chart in charts_of(Record.read(run))}
     assert charts == {
         "score-fid": ["fid"],
@@ -96,7 +97,8 @@ def test_numbers_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
         "losses": ["D", "G"],
         "logits": ["real", "generated"],
         "penalties": ["r1_loss"],
-        "watch-diversity": ["diversity"],
+        "distance": ["generated", "floor"],
+        "diversity": ["on average"],
         "log-mine": ["mine"],
     }
 

@@ -72,6 +72,55 @@ _SCORES = (
     ),
 )
 
+_WATCH = (
+    _Chart(
+        "telling",
+        "What D tells apart",
+        "how often D takes a real sample for more real than a generated one: of reals that it trains on, and of others",
+        {"d_auc": "training samples", "held_out_auc": "held-out samples"},
+        span=(-0.02, 1.02),
+    ),
+    _Chart(
+        "distance",
+        "Distance to the data",
+        "sliced Wasserstein distance of a few samples; the floor is that of real ones",
+        {"swd": "generated", "swd_floor": "floor", "swd_augmented": "to augmented data"},
+    ),
+    _Chart(
+        "diversity",
+        "Diversity",
+        "how far samples are from each other, over the same of real ones: 1 is the variety of the data",
+        {"diversity": "on average", "nearest": "from the nearest"},
+        ratios=False,
+    ),
+    _Chart(
+        "by-heart",
+        "Learned by heart",
+        "overfit is 1 where D takes real samples that it does not train on for generated; copies, how near samples are "
+        "to training data, is far below 1 where they are copies",
+        {"overfit": "overfit", "copies": "copies"},
+        ratios=False,
+    ),
+    _Chart("moved", "Restlessness", "how far samples of fixed latents moved since the last probe", {"moved": "moved"}),
+    _Chart("steps", "Size of a step", "over the size of the weights", {"d_step": "D", "g_step": "G"}),
+    _Chart("dead", "Dead units", "the share that no sample excites", {"d_dead": "D", "g_dead": "G"}, ratios=False),
+    _Chart(
+        "range",
+        "Range",
+        "the least and the greatest value of samples",
+        {"fake_min": "generated, least", "fake_max": "generated, greatest", "real_min": "real, least"}
+        | {"real_max": "real, greatest"},
+        ratios=False,
+    ),
+    _Chart(
+        "saturation",
+        "At the bounds",
+        "the share of values at the ends of the range",
+        {"at_bound": "generated", "real_at_bound": "real", "at_edge": "generated, nearly"},
+        ratios=False,
+    ),
+)
+
 # Counted or added up of what is drawn already.
 _NOT_DRAWN = {"d_updates", "g_updates", "d_loss_total", "g_loss_total"}
 
@@ -79,15 +128,17 @@ _TITLES = {"fid": "FID", "kid": "KID", "swd": "Sliced Wasserstein distance", "mo
 
 
 def charts_of(record: Record) -> list[dict[str, Any]]:
-    """The charts of a run, as JSON values: those of scores first, then those of the log, then what else there is."""
+    """The charts of a run, as JSON values: who leads, scores, what the watch and the log tell, what else there is."""
     scores = _columns(record.metrics, lambda name: not name.endswith("_std"))
     log = _columns(record.log, lambda name: name not in _NOT_DRAWN)
-    probes = _columns(record.probes)
+    probes = {name: column for name, column in _columns(record.probes).items() if len(column[0]) > 1}
     balance, *rest = _LOG
     made = [
         *_named([balance], log),
         *_singles("score", scores, _SCORES),
+        *_named(_WATCH[:4], probes),
         *_named(rest, log),
+        *_named(_WATCH[4:], probes),
         *_singles("watch", probes, ()),
         *list(_singles("log", log, ()))[:_OTHERS],
     ]

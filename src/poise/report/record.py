@@ -43,6 +43,7 @@ class Record:
         evaluations: rows of ``evaluations.jsonl``.
         unit: what steps are counted in: ``step``, or ``image`` where rows have only an ``nimg``.
         run: the run directory, if it is one.
+        found: the findings, where they are known already.
     """
 
     name: str
@@ -57,12 +58,15 @@ class Record:
     evaluations: Sequence[Row] = ()
     unit: str = "step"
     run: Run | None = None
+    found: Sequence[Finding] | None = None
 
     @classmethod
     def read(cls, run: Run) -> "Record":
         """Read the files that there are."""
-        paths = (run.log.path, run.metrics.path, run.probes.path, run.events.path, run.evaluations.path)
-        return cls.of_rows(run, *map(read_rows, paths))
+        log, metrics, probes, events, evaluations = (
+            read_rows(file.path) for file in (run.log, run.metrics, run.probes, run.events, run.evaluations)
+        )
+        return cls.of_rows(run, log, metrics, probes, events, evaluations)
 
     @classmethod
     def of_rows(
@@ -73,9 +77,10 @@ class Record:
         probes: Iterable[Row] = (),
         events: Iterable[Row] = (),
         evaluations: Iterable[Row] = (),
+        found: Sequence[Finding] | None = None,
     ) -> "Record":
         """The record of a run whose rows are read already."""
-        placed = [_placed(rows) for rows in (log, metrics, probes)]
+        placed = [placed_rows(rows) for rows in (log, metrics, probes)]
         return cls(
             run.name,
             run.path,
@@ -89,6 +94,7 @@ class Record:
             evaluations=list(evaluations),
             unit=_unit(*placed),
             run=run,
+            found=found,
         )
 
     @classmethod
@@ -98,7 +104,7 @@ class Record:
         Raises:
             RunError: when it has no such row.
         """
-        rows = _placed(read_rows(path))
+        rows = placed_rows(read_rows(path))
         if not any(measured(row) for row in rows):
             raise RunError(
                 f"{path} has no row to judge: give a run's directory, or a file of JSON lines each of which has a "
@@ -110,13 +116,10 @@ class Record:
     @cached_property
     def findings(self) -> Sequence[Finding]:
         """What is wrong with it, worst first."""
-        return diagnose(
-            self.config,
-            spread(self.log, _JUDGED),
-            spread(self.metrics, _JUDGED_SCORES),
-            spread(self.probes, _JUDGED),
-            self.events,
-        )
+        if self.found is not None:
+            return self.found
+        log, metrics, probes = judged(self.log, self.metrics, self.probes)
+        return diagnose(self.config, log, metrics, probes, self.events)
 
     @property
     def last_step(self) -> int:
@@ -130,7 +133,7 @@ def measured(row: Row) -> dict[str, float]:
     return {name: value for name, value in row.items() if name not in _ABOUT and number(value) is not None}
 
 
-def _placed(rows: Iterable[Row]) -> list[Row]:
+def placed_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows that have a place, with a whole ``step``, in their order."""
     placed = []
     for row in rows:
@@ -140,6 +143,11 @@ def _placed(rows: Iterable[Row]) -> list[Row]:
     if any(later["step"] < earlier["step"] for earlier, later in pairwise(placed)):
         placed.sort(key=lambda row: row["step"])
     return placed
+
+
+def judged(log: Sequence[Row], metrics: Sequence[Row], probes: Sequence[Row]) -> tuple[list[Row], list[Row], list[Row]]:
+    """The rows of long files that are judged, evenly over them."""
+    return spread(log, _JUDGED), spread(metrics, _JUDGED_SCORES), spread(probes, _JUDGED)
 
 
 def _unit(*kinds: Sequence[Row]) -> str:

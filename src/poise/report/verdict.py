@@ -58,7 +58,7 @@ def _headline(record: Record, level: str, open_: Sequence[Finding]) -> str:
         return "There is nothing to judge yet: no row of numbers is written."
     if level == "good":
         ended = [finding for finding in record.findings if finding.ended and finding.severity is not Severity.INFO]
-        over = f" {_kinds(ended)} came and {'has' if len(ended) == 1 else 'have'} passed." if ended else ""
+        over = f" {_kinds(ended).capitalize()} came and passed." if ended else ""
         return f"Nothing is wrong, as far as the files tell.{over}"
     if not open_:
         return f"The training failed{f': {reason}' if (reason := _reason(record)) else ''}."

@@ -1,7 +1,7 @@
 "use strict";
 // Charts of runs, by Plotly. A chart has its element's data-key as its name in the data.
 
-const FIXED_COLORS = {D: "--d", G: "--g", real: "--d", generated: "--g", "generated, at G's move": "--third", "D orders rightly": "--d"};
+const FIXED_COLORS = {D: "--d", G: "--g", real: "--d", generated: "--g", "generated, at G's move": "--third", "D orders rightly": "--d", "training samples": "--d", "held-out samples": "--g", floor: "--sixth"};
 const COLORS = ["--d", "--g", "--third", "--fourth", "--fifth", "--sixth"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
 const UNITS = {step: "step", kimg: "thousand images", hours: "hours of training"};
