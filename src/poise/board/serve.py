@@ -49,16 +49,11 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None]) -> None:
     shelf = Shelf(root)
     app = app_of(shelf, host)
     listening = _listen(host, port)
-    taken = listening.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    if taken != port and port:
-        say(f"Port {port} is taken.")
-    say(f"The runs in {root}/ are at http://{shown}:{taken}/ until Ctrl-C")
-    if host not in _LOOPBACK:
-        say("Warning: whoever reaches this address can look at all runs there, and stop them")
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listening, _ending(server):
+        for line in _greeting(root, host, port, listening.getsockname()[1]):
+            say(line)
         server.run(sockets=[listening])
     shelf.close()
 
@@ -91,6 +86,15 @@ def _watch_terminal(terminal: int, end: Callable[[], None], over: threading.Even
         if not os.isatty(terminal):
             end()
             return
+
+
+def _greeting(root: Path, host: str, port: int, taken: int) -> Iterator[str]:
+    if port and taken != port:
+        yield f"Port {port} is taken."
+    shown = f"[{host}]" if ":" in host else host
+    yield f"The runs in {root}/ are at http://{shown}:{taken}/ until Ctrl-C"
+    if host not in _LOOPBACK:
+        yield "Warning: whoever reaches this address can look at all runs there, and stop them"
 
 
 def _listen(host: str, port: int) -> socket.socket:
