@@ -114,7 +114,7 @@ class Session:
             raise ConfigError(f"max_seconds is {max_seconds}; it must be above 0")
         self._max_seconds = max_seconds
         self._allow_change = allow_change
-        self._hooks = [*build_hooks(config, trust), *hooks]
+        self._hooks = [*build_hooks(config, run, trust, self._hook_failed), *hooks]
         self._seen = seen
         self._say = say
         self._precision = precision_for(config, data.shape, device)
@@ -406,6 +406,12 @@ class Session:
         if text != self._evaluation_failure:
             self._evaluation_failure = text
             self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
+
+    def _hook_failed(self, name: str, error: Exception) -> None:
+        """Keep it as an event, and say it: the numbers are in the run's own files all the same."""
+        text = f"{type(error).__name__}: {error}"
+        self._event("hook_failed", "warning", {"hook": name, "error": text}, "trains on without it")
+        self._say(f"Warning: the hook {name} failed ({text}); training goes on without it")
 
     def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
         trainer, config = self.trainer, self.config
