@@ -73,7 +73,7 @@ class Evaluate(Hook):
         best = checkpoints.best()
         self._best = best.best if best is not None else None
         # A killed process may have saved the checkpoint of a new best, and not have marked it.
-        saved = {checkpoint.step for checkpoint in checkpoints.all()}
+        saved = {checkpoint.step for checkpoint in checkpoints.live()}
         for row in rows:
             if row["step"] in saved and _how(row) == _how(rows[-1]) and self._is_better(row):
                 self._mark(row)

@@ -426,6 +426,18 @@ class Trainer:
             hook.end(self)
         self._seconds, self._t0 = self.seconds, None
 
+    def skip(self) -> None:
+        """Go on after a :class:`~poise.errors.NonFiniteError`: the update that it kept from the weights is left out.
+
+        Raises:
+            NonFiniteError: when the weights themselves are not finite, so that every later update would fail too.
+        """
+        self._require_finite_weights()
+        self._guard.forgive()
+        self.meters.clear()
+        self._draws += 1
+        self._phases += 1
+
     def feed(self, data: Any, batch: int, flip: bool = False, without: NDArray[np.int64] | None = None) -> Batches:
         """Batches of ``data`` for this trainer's seed and rank: see :class:`~poise.data.Batches`."""
         return Batches(

@@ -148,9 +148,9 @@ class Probe:
             name: float((it.abs() - 1).abs().le(1 - _AT_BOUND).float().mean())
             for name, it in (("at_bound", fake), ("real_at_bound", self._real))
         }
-        low, high = found["fake_min"], found["fake_max"]
-        margin = (1 - _AT_BOUND) * (high - low)
-        at_edge = float(((fake <= low + margin) | (fake >= high - margin)).float().mean())
+        least, most = found["fake_min"], found["fake_max"]
+        margin = (1 - _AT_BOUND) * (most - least)
+        at_edge = float(((fake <= least + margin) | (fake >= most - margin)).float().mean())
         return found | at_bound | {"at_edge": at_edge}
 
     def _steps(self, trainer: Trainer) -> Numbers:

@@ -97,7 +97,12 @@ class Watch(Hook):
         elif trainer.steps % self._every == 0:
             self._safely(self._look, trainer)
         if self.demand is not None and trainer.stop_reason is None:
-            trainer.stop(f"the watch: {self.demand.kind}")
+            trainer.stop(self.reason)
+
+    @property
+    def reason(self) -> str:
+        """Why training is stopped where something is to be done."""
+        return "" if self.demand is None else f"the watch: {self.demand.kind}"
 
     def _look(self, trainer: Trainer) -> None:
         self._probe = self._probe or self._make_probe()
@@ -121,7 +126,7 @@ class Watch(Hook):
         acts = self._acts_on(finding)
         self._event("finding_began", finding.severity, finding.to_json(), "asks for a remedy" if acts else "trains on")
         mark = "!!" if finding.severity is Severity.SEVERE else "!" if finding.severity is Severity.WARNING else "·"
-        self._say(f"{mark} {finding.kind} since step {finding.since_step:,}: {finding.cause} {finding.advice}")
+        self._say(f"{mark} {finding.kind} since step {finding.since_step:,}: {finding.cause}")
         if acts:
             self.demand = finding
 
