@@ -145,12 +145,12 @@ def negated(loss: AdversarialLoss) -> AdversarialLoss:
 
 
 # Short trainings of small networks: the table takes hundreds of them.
-_NARROW = ("generator.width=16", "discriminator.width=16")
+_NARROW = ("generator.width=32", "discriminator.width=32")
 _IMAGES = (
-    "steps=1200",
+    "steps=1000",
     "log.every_steps=50",
     "watch.every_steps=50",
-    "evaluate.every_kimg=6.4",
+    "evaluate.every_kimg=12.8",
     "checkpoint.every_steps=200",
     "execution=eager",
 )
@@ -190,21 +190,21 @@ SABOTAGES: Mapping[str, Case] = {
     "penalty x 1000": Case(
         "digits",
         "relativistic",
-        ("penalties.r1.weight=2000", "penalties.r2.weight=2000"),
+        ("penalties.r1.weight=2000000", "penalties.r2.weight=2000000"),
         kinds("generator_wins no_progress"),
         recoverable=True,
     ),
     "hinge without spectral norm, high lr": Case(
         "digits",
         "hinge-sn",
-        ("constraints={}", "d_optimizer.lr=0.01", "g_optimizer.lr=0.002"),
+        ("constraints={}", "d_optimizer.lr=0.05", "g_optimizer.lr=0.005"),
         kinds("discriminator_wins exploding_gradients huge_steps dead_start vanishing_generator_gradient"),
         recoverable=True,
     ),
     "D pretrained to perfection": Case(
         "digits",
         "minimax",
-        ("balance.pretrain_d=400", "discriminator.norm=none"),
+        ("balance.pretrain_d=600", "d_optimizer.lr=0.002", "discriminator.norm=none"),
         kinds("dead_start vanishing_generator_gradient discriminator_wins"),
         recoverable=True,
     ),

@@ -38,6 +38,7 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
         "non_finite": Detector(non_finite, frozenset({"log", "events"})),
         "wrong_sign": Detector(wrong_sign, _PROBES),
         "degenerate_data": Detector(degenerate_data, _PROBES),
+        "data_starved": Detector(data_starved, _LOG),
         "range_mismatch": Detector(range_mismatch, _PROBES),
         "huge_steps": Detector(huge_steps, _PROBES),
         "dead_start": Detector(dead_start, _LOG),
@@ -54,7 +55,6 @@ DETECTORS: Mapping[str, Detector] = MappingProxyType(
         "past_best": Detector(past_best, _METRICS),
         "no_progress": Detector(no_progress, _PROBES | _METRICS),
         "checkerboard": Detector(checkerboard, _PROBES),
-        "data_starved": Detector(data_starved, _LOG),
     }
 )
 """Every detector by the kind of its findings: of those equally severe, the first is the likeliest cause."""

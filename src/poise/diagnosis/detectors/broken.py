@@ -94,21 +94,19 @@ def huge_steps(course: Course) -> Sign | None:
 
 
 def dead_start(course: Course) -> Sign | None:
-    """D's loss at zero from the beginning, for losses that are zero where D is perfect: G has nothing to learn from."""
-    losses = course.log.last("d_loss", 1)
-    if course.loss not in _ZERO_IS_PERFECT or course.log.count < 3 or not losses:
+    """D's loss next to zero ever since the first tick, for losses that are zero where D is perfect."""
+    points = course.log.points("d_loss")[1:]
+    if course.loss not in _ZERO_IS_PERFECT or len(points) < 4:
         return None
-    points = course.log.points("d_loss")
-    first = course.log.first("d_loss")
-    if first is None or first[0] != points[0][0] or any(value > 0.01 for _, value in points):
+    if any(value > 0.03 for _, value in points):
         return None
     return Sign(
         SEVERE,
-        rounded(d_loss=losses[-1][1], highest=max(value for _, value in points)),
-        "D has told all fakes from the beginning, so its loss is zero and G gets next to no gradient.",
+        rounded(d_loss=points[-1][1], highest=max(value for _, value in points)),
+        "D has told all fakes from the beginning, so its loss is next to zero and G gets next to no gradient.",
         "Give D a gradient penalty (r1) or a loss that does not saturate (relativistic, wasserstein with wgan_gp), or "
         "lower d_optimizer.lr.",
-        first[0],
+        points[0][0],
     )
 
 

@@ -85,8 +85,9 @@ def memorization(course: Course) -> Sign | None:
             "Use more data, augmentation (augment=ada), a smaller G, or stop earlier.",
             copies[0][0],
         )
-    recent = course.probes.last("overfit", _PROBES)
-    if not recent or min(value for _, value in recent) < 0.5:
+    recent, sure = course.probes.last("overfit", _PROBES), course.probes.last("d_gap", _PROBES)
+    # Where D hardly tells fakes, the share of a small difference says nothing.
+    if not recent or min(value for _, value in recent) < 0.5 or min((value for _, value in sure), default=0.0) < 1:
         return None
     gap = min(value for _, value in recent)
     return Sign(

@@ -7,6 +7,9 @@ __all__ = ["augmentation_leak", "checkerboard", "mode_collapse", "oscillation", 
 
 _PROBES = 4
 
+# A generator may show little for a while and find the rest; not one that has shown little for so many measurements.
+_LONG = 10
+
 
 def mode_collapse(course: Course) -> Sign | None:
     """Fakes that differ from each other far less than reals do, fully or in part; or that miss modes and classes."""
@@ -16,9 +19,13 @@ def mode_collapse(course: Course) -> Sign | None:
         most = max(value for _, value in recent)
         nearest = course.probes.last("nearest", _PROBES)
         close = max((value for _, value in nearest), default=1.0)
+        is_growing = recent[-1][1] > 1.15 * recent[0][1]
+        if is_growing:
+            return _missing(course)
         if most < 0.5 or close < 0.1:
+            long_ago = course.probes.last("diversity", _LONG)
             return _collapsed(
-                most < 0.25 or close < 0.02,
+                bool(long_ago) and max(value for _, value in long_ago) < 0.25,
                 rounded(diversity=recent[-1][1], nearest=nearest[-1][1] if nearest else None),
                 recent[0][0],
             )
