@@ -11,7 +11,7 @@ import pytest
 
 import poise.report.record
 from poise.diagnosis import Finding, Severity
-from poise.report import Record, verdict_of
+from poise.report import Record, events_of, verdict_of
 from poise.runs import Run, State, Status
 
 COLLAPSE = Finding(
@@ -160,3 +160,24 @@ def test_it_loads_neither_torch_nor_charts(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "r"], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+def test_what_was_done_is_told(poise: Any, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs/r")
+    finding = COLLAPSE.to_json()
+    for event in (
+        {"step": 1200, "kind": "finding_began", "severity": "severe", "evidence": finding, "action": "trains on"},
+        {"step": 1300, "kind": "rolled_back", "evidence": {"finding": finding}, "action": "went back to step 900"},
+        {"step": 1400, "kind": "hook_failed", "evidence": {"error": "full"}, "action": "trains on without it"},
+        {"step": 1500, "kind": "settings_changed", "evidence": {"changes": ["a: 1 -> 2", "b"]}, "action": "went on"},
+        {"step": "x", "kind": "odd"},
+        {"step": 1600, "kind": "bare", "evidence": 3},
+    ):
+        run.events.append(event)
+    assert [(event["step"], event["kind"], event["about"]) for event in events_of(Record.read(run))] == [
+        (1300, "rolled back", "mode collapse"),
+        (1400, "hook failed", "full"),
+        (1500, "settings changed", "a: 1 -> 2; b"),
+        (1600, "bare", ""),
+    ]
+    assert "step 1,300: rolled back (mode collapse); went back to step 900\n" in poise("doctor", "r").stdout

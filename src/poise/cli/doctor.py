@@ -9,12 +9,15 @@ from typing import Any
 import typer
 
 from poise.diagnosis import Finding, Severity
-from poise.report import Record, title_of, verdict_of
+from poise.report import Record, events_of, title_of, verdict_of
 from poise.runs import find, finite
 
 __all__ = ["doctor", "record_of"]
 
 _WIDTH = 100
+
+# So many are told, the last ones.
+_EVENTS = 10
 
 
 def record_of(run: str | None) -> Record:
@@ -50,6 +53,9 @@ def _lines(record: Record) -> Iterator[str]:
         yield ""
         yield from _told(record, finding)
     yield ""
+    for event in events_of(record)[-_EVENTS:]:
+        about = f" ({event['about']})" if event["about"] else ""
+        yield from _wrapped(f"{record.unit} {event['step']:,}: {event['kind']}{about}; {event['action']}")
     if verdict.looked_at:
         yield from _wrapped(f"Looked at: {'; '.join(verdict.looked_at)}.")
     for reason in verdict.not_judged:

@@ -76,6 +76,8 @@ class Mirror(Hook):
     def start(self, trainer: Trainer) -> None:
         """Open the sink, and give it what stands."""
         self._passed.clear()
+        self._pictures.clear()
+        self._safely(self._close)  # where an error ended the training before
         self._safely(self._begin)
 
     def after_step(self, trainer: Trainer) -> None:

@@ -131,7 +131,7 @@ def charts_of(record: Record) -> list[dict[str, Any]]:
     """The charts of a run, as JSON values: who leads, scores, what the watch and the log tell, what else there is."""
     scores = _columns(record.metrics, lambda name: not name.endswith("_std"))
     log = _columns(record.log, lambda name: name not in _NOT_DRAWN)
-    probes = {name: column for name, column in _columns(record.probes).items() if len(column[0]) > 1}
+    probes = {name: column for name, column in _columns(record.probes).items() if column[0][-1] > column[0][0]}
     balance, *rest = _LOG
     made = [
         *_named([balance], log),

@@ -8,6 +8,7 @@ from typing import Any
 
 from poise.report.charts import charts_of, ruler_of
 from poise.report.facts import facts_of
+from poise.report.happened import events_of
 from poise.report.pictures import embedded
 from poise.report.record import Record, Row, config_text, measured, version_of
 from poise.report.scores import how_measured, scores_of
@@ -61,7 +62,7 @@ def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str |
         "facts": facts,
         "verdict": verdict_of(record).to_json(),
         "findings": [finding.to_json() | {"title": title_of(finding.kind)} for finding in record.findings],
-        "events": list(_events(record))[-_EVENTS:],
+        "events": events_of(record)[-_EVENTS:],
         "lead": _lead(record),
         "ruler": ruler_of(record),
         "charts": charts_of(record),
@@ -77,18 +78,6 @@ def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str |
 def _lead(record: Record) -> float | None:
     """The newest share of pairs that D orders rightly."""
     return next((row["d_accuracy"] for row in reversed(record.log) if number(row.get("d_accuracy")) is not None), None)
-
-
-def _events(record: Record) -> Iterator[dict[str, Any]]:
-    for event in record.events:
-        step = number(event.get("step"))
-        if step is not None:
-            yield {
-                "step": step,
-                "kind": title_of(event["kind"]),
-                "severity": str(event.get("severity", "info")),
-                "action": str(event.get("action") or ""),
-            }
 
 
 def _pictures(record: Record, frames: int, picture: Callable[[Path], str | None]) -> dict[str, Any]:

@@ -107,6 +107,16 @@ function scoresOf(run, named) {
       make("tbody", {}, rows))) : null, measured);
 }
 
+function eventsOf(run, named) {
+  if (!run.events.length) return null;
+  const rows = run.events.slice().reverse().map(event => make("tr", {},
+    make("td", {class: "number"}, count(event.step)), make("td", {}, pill(event.kind, event.severity)),
+    make("td", {class: "wrap"}, event.action), make("td", {class: "wrap quiet"}, event.about)));
+  return make("div", {class: "card scroll"}, named ? make("h3", {}, run.name) : null, make("table", {},
+    make("thead", {}, make("tr", {}, make("th", {class: "number"}, run.unit), make("th", {}, "event"), make("th", {}, "what was done"), make("th", {}, "about"))),
+    make("tbody", {}, rows)));
+}
+
 function runTable(runs) {
   const rows = runs.map((run, index) => make("tr", {},
     make("td", {class: "wrap"}, make("span", {class: "legend"}, make("span", {style: {"--color": colorOf("", 0, index, true)}}, run.name))),
@@ -272,10 +282,10 @@ class Charts {
 
 // Show a page in an element; the function that is returned shows newer content in its place.
 function showPage(element, page) {
-  const head = make("div"), verdict = make("section"), scores = make("section"), settings = make("section");
+  const head = make("div"), verdict = make("section"), scores = make("section"), events = make("section"), settings = make("section");
   const samples = new Samples(), charts = new Charts((run, x, unit) => samples.moveTo(run, x, unit));
   const pictures = make("section", {}, make("h2", {}, "Samples"), samples.element);
-  element.replaceChildren(head, verdict, pictures, make("section", {}, charts.element), scores, settings,
+  element.replaceChildren(head, verdict, pictures, make("section", {}, charts.element), scores, events, settings,
     make("footer", {}, "Made by poise of the files of the run. Click into a chart to see the samples of that step; drag to zoom, double-click to reset."));
 
   function update(next) {
@@ -289,6 +299,8 @@ function showPage(element, page) {
     const tables = runs.map(run => scoresOf(run, several)).filter(Boolean), differences = differencesOf(next);
     scores.replaceChildren(...(differences ? [make("h2", {}, "Settings that differ"), differences, make("br")] : []),
       ...(tables.length ? [make("h2", {}, "Scores"), make("div", {class: "stack"}, tables)] : []));
+    const happened = runs.map(run => eventsOf(run, several)).filter(Boolean);
+    events.replaceChildren(...(happened.length ? [make("h2", {}, "Events"), make("div", {class: "stack"}, happened)] : []));
     const made = runs.map(run => settingsOf(run, several)).filter(Boolean);
     settings.replaceChildren(...(made.length ? [make("h2", {}, "How to make it again"), make("div", {class: "stack"}, made)] : []));
     element.querySelectorAll("details").forEach(it => { it.open = open.has(it.dataset.keep); });
