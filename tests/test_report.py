@@ -262,3 +262,31 @@ def test_without_plotly_it_says_what_to_install(poise: Any, tmp_path: Path, monk
     plotly.cache_clear()
     assert "charts need the 'plotly' package: pip install 'poise[report]'" in poise("report", "r", code=2).stderr
     assert not (tmp_path / "runs/r/report.html").exists()
+
+
+GARBAGE = [
+    b"\xff\xfe\x00garbage",
+    b"[1, 2]\n[[\n",
+    b'{"step": 1, "nimg": "x", "seconds": [], "d_loss": {}, "d_accuracy": "high", "kid": "NaN", "state": 3}\n',
+    b'{"step": 1e300, "kid": 1}\n{"step": 5, "kid": -1e308}\n{"step": 6, "kid": 1e308, "features": [1]}\n',
+    b'{"step": 3, "kind": 4, "severity": [], "evidence": "e"}\n{"step": 3, "kind": "x", "evidence": [1], "action": {}}\n',
+    b"format: 1\ndata: 2020-01-01\nfingerprint: 2020-01-01\nloss: [1, {2: 3}]\nseed: .nan\n",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_whatever_is_in_a_runs_files_there_is_a_page_and_a_verdict(tmp_path: Path, poise: Any, garbage: bytes) -> None:
+    run = make_run(tmp_path / "runs/r")
+    run.write_machine({})
+    (run.path / "checkpoints").mkdir()
+    (run.path / "samples").mkdir()
+    for name in (
+        *("log.jsonl", "metrics.jsonl", "watch.jsonl", "events.jsonl", "evaluations.jsonl", "status.json"),
+        *("machine.json", "checkpoints/best.json", "checkpoints/00000100.json", "samples/00000100.png"),
+    ):
+        with (run.path / name).open("ab") as file:
+            file.write(garbage)
+    run.config_path.write_bytes(b"format: 1\n" + garbage.removeprefix(b"format: 1\n"))
+    poise("report", "r")
+    poise("doctor", "r")
+    json.loads(poise("doctor", "r", "--json").stdout)

@@ -66,7 +66,7 @@ class _Board:
 
     def table(self, request: Request) -> Response:
         """All runs, each in a line."""
-        return _tagged(request, json.dumps(finite(self._shelf.table())).encode(), "application/json")
+        return _tagged(request, json.dumps(finite(self._shelf.table()), default=str).encode(), "application/json")
 
     def runs(self, request: Request) -> Response:
         """What the page of one run shows, or of several."""
@@ -78,7 +78,7 @@ class _Board:
         if len(before) != len(records) or any(old is not new for old, new in zip(before, records, strict=True)):
             addresses = {record.path: partial(_address, record.path.name) for record in records}
             page = page_of(records, lambda path: addresses[path.parent.parent](path))
-            content = json.dumps(finite(page)).encode()
+            content = json.dumps(finite(page), default=str).encode()
             self._made = (records, content)
         return _tagged(request, content, "application/json")
 

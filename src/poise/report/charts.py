@@ -8,6 +8,7 @@ import numpy as np
 from poise.report.curves import Numbers, is_logarithmic, rounded, smooth, thin
 from poise.report.record import Record, Row, measured
 from poise.report.scores import BETTER
+from poise.runs import number
 
 __all__ = ["charts_of", "ruler_of"]
 
@@ -148,7 +149,7 @@ def charts_of(record: Record) -> list[dict[str, Any]]:
 def ruler_of(record: Record) -> dict[str, list[float | int]]:
     """From steps to thousands of images and to hours, as few points between which one may interpolate."""
     rows = sorted([*record.log, *record.metrics], key=lambda row: row["step"])
-    marks = _columns(rows, lambda name: True, lambda row: {name: row.get(name) for name in ("nimg", "seconds")})
+    marks = _columns(rows, lambda name: True, lambda row: {name: number(row.get(name)) for name in ("nimg", "seconds")})
     ruler: dict[str, list[float | int]] = {}
     for name, unit, scale in (("nimg", "kimg", 1000), ("seconds", "hours", 3600)):
         if name in marks:

@@ -65,7 +65,7 @@ def plotly() -> str:
 def in_script(value: Any) -> str:
     """JSON that cannot end the script that it stands in, nor begin a comment in it."""
     return (
-        json.dumps(finite(value), allow_nan=False)
+        json.dumps(finite(value), allow_nan=False, default=str)
         .replace("<", "\\u003c")
         .replace(">", "\\u003e")
         .replace("&", "\\u0026")

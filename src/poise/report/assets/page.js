@@ -124,7 +124,7 @@ function runTable(runs) {
     make("td", {class: "number"}, count(run.facts.step)),
     make("td", {class: "number"}, run.facts.nimg == null ? "–" : figure(run.facts.nimg / 1000)),
     make("td", {class: "number"}, count(run.facts.img_per_s)),
-    make("td", {}, run.facts.best ? `${run.facts.best.metric} ${figure(run.facts.best.value)}` : "–"),
+    make("td", {}, run.facts.best ? `${run.facts.best.metric ?? "score"} ${figure(run.facts.best.value)}` : "–"),
     make("td", {class: "wrap"}, make("span", {class: run.verdict.level}, run.verdict.headline))));
   return make("div", {class: "card scroll"}, make("table", {},
     make("thead", {}, make("tr", {}, ["run", "state", "steps", "thousand images", "images a second", "best", "verdict"].map((head, place) =>
