@@ -269,7 +269,7 @@ GARBAGE = [
     b"[1, 2]\n[[\n",
     b'{"step": 1, "nimg": "x", "seconds": [], "d_loss": {}, "d_accuracy": "high", "kid": "NaN", "state": 3}\n',
     b'{"step": 1e300, "kid": 1}\n{"step": 5, "kid": -1e308}\n{"step": 6, "kid": 1e308, "features": [1]}\n',
-    b'{"step": 3, "kind": 4, "severity": [], "evidence": "e"}\n{"step": 3, "kind": "x", "evidence": [1], "action": {}}\n',
+    b'{"step": 3, "kind": 4, "evidence": ""}\n{"step": 3, "kind": "x", "evidence": [1], "action": {}}\n',
     b"format: 1\ndata: 2020-01-01\nfingerprint: 2020-01-01\nloss: [1, {2: 3}]\nseed: .nan\n",
 ]
 
