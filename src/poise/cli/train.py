@@ -57,6 +57,9 @@ def train(
         None, "--deterministic", help="Let every operation give the same bits each time.", show_default=False
     ),
     flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
+    balance: str | None = typer.Option(
+        None, help="Who moves when, such as alternating; auto to hold D's lead in a band.", show_default=False
+    ),
     watch: Watching | None = typer.Option(
         None,
         help="What is done where training goes wrong: off; warn, say so; act, also undo and change what is to blame; "
@@ -92,7 +95,7 @@ def train(
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
     given: dict[str, Any] = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
     given |= {"flip": flip, "deterministic": deterministic, "conditional": conditional}
-    given |= {"watch": None if watch is None else {"mode": watch.value}}
+    given |= {"balance": balance, "watch": None if watch is None else {"mode": watch.value}}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
         build(

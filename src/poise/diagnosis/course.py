@@ -38,7 +38,7 @@ class Series:
             value = number(given)
             if value is not None:
                 self._columns.setdefault(name, _Column()).append(self.count, here[0], value)
-            else:
+            elif given is None or (isinstance(given, float) and not isfinite(given)):
                 holes.append(name)
         if holes:
             self._holes.append((self.count, here[0], holes))

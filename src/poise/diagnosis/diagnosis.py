@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from poise.diagnosis.course import Course, Series
+from poise.diagnosis.course import Course, Series, number
 from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.diagnosis.finding import Finding, Severity
 
@@ -117,5 +117,4 @@ def diagnose(
 
 
 def _step(row: Row) -> float:
-    step = row.get("step")
-    return float(step) if isinstance(step, int | float) else 0.0
+    return number(row.get("step")) or 0.0

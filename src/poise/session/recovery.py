@@ -21,6 +21,9 @@ _BEGINNING = 0.1
 # What of a safe recipe is taken over; networks, data and length stay.
 _OF_THE_GAME = ("loss", "penalties", "balance", "g_optimizer", "d_optimizer", "top_k", "warmup")
 
+# What comes all at once.
+_SUDDEN = {"non_finite"}
+
 # So many updates in a row may be left out.
 _SKIPS = 3
 
@@ -125,11 +128,12 @@ class Recovery:
         return True
 
     def _good(self, finding: Finding) -> Checkpoint | None:
-        """The best checkpoint, or the newest from before the finding began."""
+        """The best checkpoint, or the newest from before the finding; that first where all was well until then."""
         live = self._run.checkpoints.live()
         best = [it for it in live if it.best is not None]
         before = [it for it in live if it.step < finding.since_step]
-        return next(reversed(best or before), None)
+        candidates = before or best if finding.kind in _SUDDEN else best or before
+        return next(reversed(candidates), None)
 
     def take(self, step: Step) -> None:
         """Take a rung: from now on its settings hold, and checkpoints after the step that it went back to are gone."""

@@ -104,9 +104,10 @@ class Objectives:
             update: updates of the player before this one, which decide the penalties whose turn it is.
             kimg: thousands of real images shown.
         """
+        factor = self._balance.penalty_factor if role == "D" else 1.0
         return Turn(
             {
-                name: value_at(term.weight, kimg)
+                name: factor * value_at(term.weight, kimg)
                 for name, term in self._penalties[role].items()
                 if update % term.every == 0
             },

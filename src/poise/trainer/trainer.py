@@ -60,6 +60,9 @@ __all__ = ["Feed", "Trainer"]
 # Radford et al. 2015, section 4
 _ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
+# Beyond that, generators begin to imitate the augmentation: Karras et al. 2020, arXiv 2006.06676, section 2.2.
+_AUGMENTED_AT_MOST = 0.8
+
 # What a stretch of randomness is for.
 _PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN = range(5)
 
@@ -295,8 +298,8 @@ class Trainer:
         """Let what changes with progress take its values of now."""
         self._guard.begin(self.steps)
         kimg = self.nimg / 1000
-        for player in self._players.values():
-            player.progress(kimg)
+        for role, player in self._players.items():
+            player.progress(kimg, self.balance.d_lr_factor if role == "D" else 1.0)
         for network in self._changing:
             network.progress(kimg)
 
@@ -373,7 +376,9 @@ class Trainer:
             return None
         if self.augment.adaptive is not None and STRENGTH in self._memory:
             return self._memory[STRENGTH]
-        return torch.full((), value_at(self.augment.p, self.nimg / 1000), device=self.device)
+        p = value_at(self.augment.p, self.nimg / 1000)
+        more = self.balance.augment_more
+        return torch.full((), max(p, min(p + more, _AUGMENTED_AT_MOST)) if more else p, device=self.device)
 
     def _play(self, moves: Sequence[Move], scene: Scene, alone: bool = True) -> Numbers:
         """Let players move together; ``alone`` says that no other weights have a part in the scene's graph."""

@@ -1,5 +1,7 @@
 """Trainings that break: numbers that are not finite, gradients and steps out of all proportion, players never alive."""
 
+from collections.abc import Mapping
+
 from poise.diagnosis.course import Course, number
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
@@ -12,11 +14,16 @@ _NAMES = {"d": "discriminator", "g": "generator"}
 
 def non_finite(course: Course) -> Sign | None:
     """A loss, a gradient or a score that is NaN or infinite: an event of the guard, or a number that the log lacks."""
+    broken: Sign | None = None
     for row in course.events.rows:
-        if row.get("kind") in ("non_finite", "skipped_update") and number(row.get("step")) is not None:
+        if row.get("kind") == "rolled_back":
+            broken = None
+        elif row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
             evidence = row.get("evidence")
-            error = evidence.get("error", "") if isinstance(evidence, dict) else ""
-            return _not_finite(int(row["step"]), {"error": str(error)})
+            error = evidence.get("error", "") if isinstance(evidence, Mapping) else ""
+            broken = _not_finite(int(at), {"error": str(error)})
+    if broken is not None:
+        return broken
     hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
     return None if hole is None else _not_finite(hole[0], {"not_finite": hole[1]})
 

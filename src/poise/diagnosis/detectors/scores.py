@@ -8,7 +8,7 @@ from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 __all__ = ["HIGHER_IS_BETTER", "no_progress", "past_best"]
 
 HIGHER_IS_BETTER = frozenset(
-    {"precision", "recall", "density", "coverage", "modes", "high_quality", "is", "inception_score", "isc"}
+    {"precision", "recall", "density", "coverage", "modes", "classes", "high_quality", "is", "inception_score", "isc"}
 )
 """Numbers of which more is better; of all others less is."""
 
