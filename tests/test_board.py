@@ -344,9 +344,21 @@ def test_a_signal_ends_it_quietly(tmp_path: Path, name: str) -> None:
         assert process.stdout.read() == ""
 
 
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    def ignore() -> None:  # as nohup does
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with started(tmp_path, "--port", "0", preexec_fn=ignore) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    # As under nohup: the end of the terminal is not told by a signal.
+    # It is not the terminal that controls the process: its end is not told by a signal.
     with started(tmp_path, "--port", "0", stdin=theirs, start_new_session=True) as (process, _):
         os.close(theirs)
         time.sleep(1.5)

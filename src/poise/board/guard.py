@@ -9,6 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from poise.board.address import is_loopback
+
 __all__ = ["Guard"]
 
 _HEADERS = {
@@ -38,8 +40,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, token: str) -> None:
         self._app = app
-        self._names = {"localhost"} if _is_loopback(host) else {"localhost", host.lower(), socket.gethostname().lower()}
-        self._loopback_only = _is_loopback(host)
+        self._names = {"localhost"} if is_loopback(host) else {"localhost", host.lower(), socket.gethostname().lower()}
+        self._loopback_only = is_loopback(host)
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,10 +87,3 @@ class Guard:
         except ValueError:
             return name in self._names
         return address.is_loopback or not self._loopback_only
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,9 +1,7 @@
 """The board's server."""
 
-import errno
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,20 +9,16 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from poise.board.address import is_loopback, listen
 from poise.board.shelf import Shelf
-from poise.errors import MissingExtraError, RunError
+from poise.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import uvicorn
 
 __all__ = ["serve"]
 
-# So many ports are tried, one after the other.
-_TRIES = 100
-
 _LOOK_SECONDS = 1.0
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(root: Path, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -48,7 +42,7 @@ def serve(root: Path, host: str, port: int, say: Callable[[str], None]) -> None:
         raise MissingExtraError(f"the board needs the '{error.name}' package: pip install 'poise[board]'") from error
     shelf = Shelf(root)
     app = app_of(shelf, host)
-    listening = _listen(host, port)
+    listening = listen(host, port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listening, _ending(server):
@@ -67,8 +61,9 @@ def _ending(server: "uvicorn.Server") -> Iterator[None]:
 
     # uvicorn would raise the signal again once it has ended.
     server.capture_signals = nullcontext  # type: ignore[assignment, method-assign]
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored from the beginning, as by nohup, is meant to be.
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     over = threading.Event()
     if sys.stdin is not None and sys.stdin.isatty():
         threading.Thread(target=_watch_terminal, args=(sys.stdin.fileno(), end, over), daemon=True).start()
@@ -76,8 +71,8 @@ def _ending(server: "uvicorn.Server") -> Iterator[None]:
         yield
     finally:
         over.set()
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch_terminal(terminal: int, end: Callable[[], None], over: threading.Event) -> None:
@@ -93,27 +88,5 @@ def _greeting(root: Path, host: str, port: int, taken: int) -> Iterator[str]:
         yield f"Port {port} is taken."
     shown = f"[{host}]" if ":" in host else host
     yield f"The runs in {root}/ are at http://{shown}:{taken}/ until Ctrl-C"
-    if host not in _LOOPBACK:
+    if not is_loopback(host):
         yield "Warning: whoever reaches this address can look at all runs there, and stop them"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket on the first port that is free."""
-    try:
-        (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, OverflowError) as error:
-        raise RunError(f"--host {host} is no address of this machine: {error}") from error
-    for candidate in range(port, min(port + _TRIES, 65536)):
-        listening = socket.socket(family)
-        if os.name == "posix":  # elsewhere it would share the port with its owner
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((address[0], candidate))
-            listening.listen()
-        except OSError as error:
-            listening.close()
-            if error.errno != errno.EADDRINUSE:
-                raise RunError(f"{host}:{candidate} cannot be listened on: {error.strerror}") from error
-        else:
-            return listening
-    raise RunError(f"no port from {port} to {port + _TRIES - 1} is free; give another --port")

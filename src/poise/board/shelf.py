@@ -17,7 +17,7 @@ from poise.runs import Run, State
 __all__ = ["Shelf"]
 
 # Readers keep the rows of so many runs, those that were asked for last.
-_READERS = 12
+_READERS = 32
 
 # A verdict may take this share of the time.
 _VERDICT_SHARE = 0.05

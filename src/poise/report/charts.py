@@ -48,6 +48,13 @@ _LOG = (
         {"d_accuracy": "D orders rightly"},
         span=(0.4, 1.02),
     ),
+    _Chart("control", "Balance control", "how far D is held back", {"balance_control": "control"}, ratios=False),
+    _Chart(
+        "factors",
+        "What the balance moved",
+        "the factors of D's penalties and of its learning rate",
+        {"penalty_factor": "penalties", "d_lr_factor": "learning rate"},
+    ),
     _Chart("losses", "Losses", "what each player minimizes, penalties apart", {"d_loss": "D", "g_loss": "G"}),
     _Chart(
         "logits",
