@@ -1,6 +1,7 @@
 """Trainings that break: numbers that are not finite, gradients and steps out of all proportion, players never alive."""
 
 from collections.abc import Mapping
+from statistics import median_low
 
 from poise.diagnosis.course import Course, number
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
@@ -84,10 +85,10 @@ def exploding_gradients(course: Course) -> Sign | None:
 def huge_steps(course: Course) -> Sign | None:
     """Steps that change a network's weights by a large part of their size."""
     for player, name in _NAMES.items():
-        recent = course.probes.last(f"{player}_step", 2)
-        if not recent:
+        recent = course.probes.points(f"{player}_step")[-4:]
+        if len(recent) < 2:
             continue
-        size = min(value for _, value in recent)
+        size = median_low(value for _, value in recent)
         if size < 0.05:
             continue
         return Sign(

@@ -15,6 +15,10 @@ HIGHER_IS_BETTER = frozenset(
 _NOT_SCORES = frozenset({"step", "nimg", "seed", "real_samples", "fake_samples", "seconds", "kimg", "epoch"})
 _EVALUATIONS = 3
 _TAU = 1.3
+_MANY = 10
+
+# The share of a run in which scores may still go up and down.
+_EARLY = 0.25
 
 
 def chosen(course: Course) -> str | None:
@@ -39,13 +43,16 @@ def past_best(course: Course) -> Sign | None:
     if name is None or len(points) <= _EVALUATIONS:
         return None
     best_step, best = (max if _is_higher_better(name) else min)(points, key=lambda it: it[1])
+    if best_step == points[0][0] and len(points) < _MANY:
+        return None  # what has learned nothing may score better than what has learned a little
     recent = [value for step, value in points[-_EVALUATIONS:] if step > best_step]
     if len(recent) < _EVALUATIONS or not all(_is_far_worse(course, name, value, best) for value in recent):
         return None
     worse = next(step for step, value in points if step > best_step and _is_far_worse(course, name, value, best))
     times = _times(name, median(recent), best)
+    is_early = course.share is not None and course.share < _EARLY
     return Sign(
-        SEVERE if times >= 2 else WARNING,
+        SEVERE if times >= 2 and not is_early else WARNING,
         rounded(**{name: recent[-1], "best": best, "best_step": float(best_step), "times_worse": times}),
         f"{name} was best at step {best_step:,} ({best:.4g}) and has been {times:.2g} times worse for "
         f"{len(recent)} evaluations: from there on the training spoilt what it had learned.",
