@@ -67,6 +67,13 @@ _LOG = (
     _Chart(
         "penalties", "Penalties", "each with its weight", {}, lambda name: name.endswith("_loss") and name != "d_loss"
     ),
+    _Chart(
+        "data-wait",
+        "Waiting for data",
+        "the share of the time in which training waits for real batches",
+        {"data_wait": "waiting"},
+        ratios=False,
+    ),
     _Chart("speed", "Speed", "real images a second, with all costs", {"img_per_s": "images a second"}, ratios=False),
 )
 
