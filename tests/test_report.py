@@ -90,7 +90,7 @@ def test_numbers_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
     run.metrics.append({"step": 1, "fid": 3.0, "kid": None, "precision": 0.5, "recall": 0.4, "fake_samples": 10})
     for step in (0, 1):  # what was measured once is no curve
         run.probes.append({"step": step, "diversity": 0.5, "swd": 1, "swd_floor": 0.1} | ({"once": 1} if step else {}))
-    charts = {chart["key"]: [curve["name"] for curve in chart["series"]] for chart in charts_of(Record.read(run))}
+    charts = {chart["key"]: [curve["name"] for curve in chart["series"]] for chart in charts_of(Record.read(run))[0]}
     assert charts == {
         "score-fid": ["fid"],
         "prdc": ["precision", "recall"],
@@ -101,6 +101,15 @@ def test_numbers_that_belong_together_are_in_one_chart(tmp_path: Path) -> None:
         "diversity": ["on average"],
         "log-mine": ["mine"],
     }
+
+
+def test_of_very_many_numbers_the_first_are_drawn_and_the_rest_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", rows=0)
+    for step in (1, 2):
+        run.metrics.append({"step": step} | {f"m{index:02d}": 1.0 for index in range(30)})
+    charts, not_drawn = charts_of(Record.read(run))
+    assert len(charts) == 24
+    assert not_drawn == [f"m{index}" for index in range(24, 30)]
 
 
 def test_what_is_not_finite_is_left_out_of_curves_and_null_in_the_page(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from poise.runs import number
 
 __all__ = ["charts_of", "ruler_of"]
 
-# What is drawn of numbers that no chart below names.
+# So many numbers of a file are drawn that no chart below names.
 _OTHERS = 24
 
 _RULER_POINTS = 400
@@ -116,6 +116,16 @@ _WATCH = (
         {"overfit": "overfit", "copies": "copies"},
         ratios=False,
     ),
+)
+
+_WATCH_DETAILS = (
+    _Chart("margin", "D's margin", "real over generated, in standard deviations of D's logits", {"d_gap": "margin"}),
+    _Chart(
+        "checkerboard",
+        "Checkerboard",
+        "the ripple from pixel to pixel, over that of real samples",
+        {"checkerboard": "ripple"},
+    ),
     _Chart("moved", "Restlessness", "how far samples of fixed latents moved since the last probe", {"moved": "moved"}),
     _Chart("steps", "Size of a step", "over the size of the weights", {"d_step": "D", "g_step": "G"}),
     _Chart("dead", "Dead units", "the share that no sample excites", {"d_dead": "D", "g_dead": "G"}, ratios=False),
@@ -142,22 +152,28 @@ _NOT_DRAWN = {"d_updates", "g_updates", "d_loss_total", "g_loss_total"}
 _TITLES = {"fid": "FID", "kid": "KID", "swd": "Sliced Wasserstein distance", "modes": "Modes", "modes_kl": "Modes, KL"}
 
 
-def charts_of(record: Record) -> list[dict[str, Any]]:
-    """The charts of a run, as JSON values: who leads, scores, what the watch and the log tell, what else there is."""
+def charts_of(record: Record) -> tuple[list[dict[str, Any]], list[str]]:
+    """The charts of a run, as JSON values: who leads, scores, what the watch and the log tell, what else there is.
+
+    Returns:
+        The charts, and the names of numbers that are not drawn because there are too many.
+    """
     scores = _columns(record.metrics, lambda name: not name.endswith("_std"))
     log = _columns(record.log, lambda name: name not in _NOT_DRAWN)
     probes = {name: column for name, column in _columns(record.probes).items() if column[0][-1] > column[0][0]}
     balance, *rest = _LOG
+    grouped = list(_named(_SCORES, scores))
     made = [
         *_named([balance], log),
-        *_singles("score", scores, _SCORES),
-        *_named(_WATCH[:4], probes),
+        *_singles("score", scores),
+        *grouped,
+        *_named(_WATCH, probes),
         *_named(rest, log),
-        *_named(_WATCH[4:], probes),
-        *_singles("watch", probes, ()),
-        *list(_singles("log", log, ()))[:_OTHERS],
+        *_named(_WATCH_DETAILS, probes),
+        *_singles("watch", probes),
+        *_singles("log", log),
     ]
-    return [chart for chart in made if chart["series"]]
+    return [chart for chart in made if chart["series"]], [*scores, *probes, *log]
 
 
 def ruler_of(record: Record) -> dict[str, list[float | int]]:
@@ -202,13 +218,11 @@ def _named(charts: Sequence[_Chart], columns: _Columns) -> Iterator[dict[str, An
         yield _drawn(chart, {label: columns.pop(name) for name, label in names.items() if name in columns})
 
 
-def _singles(kind: str, columns: _Columns, together: Sequence[_Chart]) -> Iterator[dict[str, Any]]:
-    """A chart for each number, but for those that belong together."""
-    grouped = list(_named(together, columns))
-    for name, column in columns.items():
+def _singles(kind: str, columns: _Columns) -> Iterator[dict[str, Any]]:
+    """A chart for each of the first numbers, which are taken out of ``columns``."""
+    for name in list(columns)[:_OTHERS]:
         about = f"{BETTER[name]} is better" if name in BETTER else ""
-        yield _drawn(_Chart(f"{kind}-{name}", _TITLES.get(name, name), about, {}), {name: column})
-    yield from grouped
+        yield _drawn(_Chart(f"{kind}-{name}", _TITLES.get(name, name), about, {}), {name: columns.pop(name)})
 
 
 def _drawn(chart: _Chart, curves: _Columns) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str | None]) -> dict[str, Any]:
     facts = facts_of(record.run) if record.run else {"state": None, "step": record.last_step, "best": None}
     text = config_text(record.run) if record.run else ""
+    charts, not_drawn = charts_of(record)
     return {
         "name": name,
         "path": str(record.path),
@@ -65,7 +66,8 @@ def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str |
         "events": events_of(record)[-_EVENTS:],
         "lead": _lead(record),
         "ruler": ruler_of(record),
-        "charts": charts_of(record),
+        "charts": charts,
+        "not_drawn": not_drawn,
         "pictures": _pictures(record, frames, picture),
         "scores": scores_of(record),
         "evaluated": _evaluated(record),

@@ -237,7 +237,8 @@ class Charts {
     this.clicked = clicked;
     this.units = make("div", {class: "units", role: "group", "aria-label": "horizontal axis"});
     this.grid = make("div", {class: "charts"});
-    this.element = make("div", {}, make("div", {class: "row spread", style: {"margin-bottom": "10px"}}, make("h2", {style: {margin: 0}}, "Curves"), this.units), this.grid);
+    this.left = make("p", {class: "small quiet"});
+    this.element = make("div", {}, make("div", {class: "row spread", style: {"margin-bottom": "10px"}}, make("h2", {style: {margin: 0}}, "Curves"), this.units), this.grid, this.left);
     this.cards = new Map();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
@@ -255,6 +256,8 @@ class Charts {
   draw() {
     const charts = mergedCharts(this.runs), several = this.runs.length > 1;
     this.element.hidden = charts.length === 0;
+    const left = [...new Set(this.runs.flatMap(run => run.not_drawn))];
+    this.left.textContent = left.length ? `Not drawn, as there are too many: ${left.slice(0, 50).join(", ")}${left.length > 50 ? `, and ${left.length - 50} more` : ""}` : "";
     for (const [key, card] of this.cards) {
       if (!charts.some(chart => chart.key === key)) { card.element.remove(); this.cards.delete(key); }
     }
