@@ -9,11 +9,14 @@ from typing import NoReturn
 import typer
 import typer.main
 
+from poise.cli.board import board
+from poise.cli.doctor import doctor
 from poise.cli.evaluate import evaluate
 from poise.cli.import_hypergan import import_hypergan
 from poise.cli.inspect import recipes, runs, show
 from poise.cli.parts import parts
 from poise.cli.quick import Quick
+from poise.cli.report import report
 from poise.cli.sample import sample
 from poise.cli.stop import stop
 from poise.cli.train import train
@@ -33,8 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
-    app.command(cls=Quick if verb in (show, runs) else None)(verb)
+for verb in (train, sample, evaluate, doctor, report, board, show, runs, recipes, parts, stop, import_hypergan):
+    app.command(cls=Quick if verb in (show, runs, doctor) else None)(verb)
 
 
 def _version(value: bool) -> None:

@@ -193,9 +193,8 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
             f"Finished at step {trainer.steps:,}, {trainer.nimg / 1000:,.1f} kimg, "
             f"in {duration(outcome.seconds)} ({speed})"
         )
-    pictures = sorted(run.samples.glob("*.png"))
-    if pictures:
-        stream.print(f"  samples  {pictures[-1]}")
+    for picture in list(run.pictures().values())[-1:]:
+        stream.print(f"  samples  {picture}")
     best = run.checkpoints.best()
     if best is not None and best.best is not None:
         stream.print(f"  best     step {best.step:,} ({best.best['metric']} {best.best['value']:.4g})")

@@ -18,11 +18,14 @@ from poise.config.schema import Config, OptimizerConfig, Part
 from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
 from poise.errors import ConfigError, PoiseError, ShapeError
+from poise.hooks import HOOKS
+from poise.hooks.mirror import warn
 from poise.losses import LOSSES, AdversarialLoss
 from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of, recompute_
 from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
+from poise.runs import Run
 from poise.schedules import SCHEDULES, Scheduled
 from poise.trainer import (
     Autoencoder,
@@ -171,10 +174,26 @@ def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] =
     return generator
 
 
-def build_hooks(config: Config, trust: Sequence[str] = ()) -> list[Hook]:
-    """The hooks of one's own."""
+def build_hooks(
+    config: Config, run: Run, trust: Sequence[str] = (), failed: Callable[[str, Exception], None] = warn
+) -> list[Hook]:
+    """The hooks that a config names, and those of one's own.
+
+    Args:
+        config: the settings.
+        run: the run that they are told of.
+        trust: packages from which ``import:`` may take hooks.
+        failed: called with its name and what it raised when a hook that shows the run elsewhere fails.
+
+    Raises:
+        ConfigError: naming the field that is wrong.
+        MissingExtraError: when a hook's package is not installed.
+    """
     make = Builder(trust)
-    return [make(f"hooks.{index}", hook, {}, Hook, noun="hook") for index, hook in enumerate(config.hooks)]
+    return [
+        make(f"hooks.{index}", hook, HOOKS, Hook, noun="hook", run=run, failed=failed)
+        for index, hook in enumerate(config.hooks)
+    ]
 
 
 def _generator(make: Builder, config: Config, shape: Sequence[int]) -> nn.Module:

@@ -9,9 +9,10 @@ from typing import Any
 
 from poise.trainer import Hook, Trainer
 
-__all__ = ["Stops"]
+__all__ = ["POLL_SECONDS", "Stops"]
 
-_POLL_SECONDS = 0.5
+# How often a request file is looked for.
+POLL_SECONDS = 0.5
 
 
 class Stops(Hook):
@@ -61,7 +62,7 @@ class Stops(Hook):
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")
-        if self._request is not None and now - self._polled >= _POLL_SECONDS:
+        if self._request is not None and now - self._polled >= POLL_SECONDS:
             self._polled = now
             if self._request.exists():
                 self._request.unlink(missing_ok=True)

@@ -11,10 +11,12 @@ from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from math import isclose
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -128,7 +130,7 @@ class Session:
         self._world = _joined(self._fabric)
         _require_one_training(self._world, self.config)
         self.run = self._world.of_first(run)
-        self._hooks = [*build_hooks(config, trust), *hooks] if self._world.is_first else []
+        self._hooks = [*build_hooks(config, self.run, trust, self._hook_failed), *hooks] if self._world.is_first else []
         self._seen = seen
         self._say = say if self._world.is_first else lambda line: None
         self._execution = execution_for(config, data.shape, self._fabric)
@@ -198,7 +200,8 @@ class Session:
         """Take the run; say how the settings differ from its own."""
         self.run.prepare()
         held.enter_context(self.run.claim())
-        self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
+        for request in (self.run.stop_request, self.run.checkpoint_request):
+            request.unlink(missing_ok=True)  # meant for a process that is gone
         changes = self._agreed_changes()
         self._recovery.finish()
         return changes
@@ -361,6 +364,8 @@ class Session:
     def _train(self) -> Outcome:
         self._warn_of_an_early_end()
         is_first = self._world.is_first
+        if is_first:
+            self._draw_real()
         stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
         self._write_status(State.RUNNING)
         lost: Finding | None = None
@@ -454,6 +459,7 @@ class Session:
             config.checkpoint.every_seconds,
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
+            request=run.checkpoint_request,
         )
         watch = self._watch
         log = Log(run.log, config.log.every_steps, self._row)
@@ -489,6 +495,24 @@ class Session:
         if self._watch is not None:
             self._watch.log(row)
 
+    def _draw_real(self) -> None:
+        """Draw real samples as generated ones are drawn, once."""
+        if not has_picture(self.data.scaling) or self.run.real_picture.exists():
+            return
+        wanted = self.config.samples.count if self.data.kind == "images" else PICTURED_POINTS
+        real = np.take(self.data.array, self._some_real(wanted), axis=0)
+        image = draw(self.data, real, f"{self.run.name} · real samples")
+        self.run.samples.mkdir(exist_ok=True)
+        save_png(image, self.run.real_picture, {"run": self.run.name, "seed": str(self.config.seed)})
+
+    def _some_real(self, n: int) -> np.ndarray:
+        """The indices of ``n`` real samples; where networks know classes, one class after the other, as samples are."""
+        random, labels = np.random.default_rng(self.config.seed), self.data.labels
+        if labels is None or not self.config.classes:
+            return random.choice(len(self.data), min(n, len(self.data)), replace=False)
+        members = [np.flatnonzero(labels == label) for label in range(len(self.config.classes))]
+        return np.array([random.choice(of) for _, of in zip(range(n), cycle(filter(len, members)), strict=False)])
+
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
         save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
@@ -506,6 +530,12 @@ class Session:
         if text != self._evaluation_failure:
             self._evaluation_failure = text
             self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
+
+    def _hook_failed(self, name: str, error: Exception) -> None:
+        """Keep it as an event, and say it: the numbers are in the run's own files all the same."""
+        text = f"{type(error).__name__}: {error}"
+        self._event("hook_failed", "warning", {"hook": name, "error": text}, "trains on without it")
+        self._say(f"Warning: the hook {name} failed ({text}); training goes on without it")
 
     def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
         if not self._world.is_first:
