@@ -17,7 +17,8 @@ from poise.cli.quick import Quick
 from poise.cli.sample import sample
 from poise.cli.stop import stop
 from poise.cli.train import train
-from poise.errors import NonFiniteError, PoiseError
+from poise.cli.tune import tune
+from poise.errors import NonFiniteError, PoiseError, StudyError
 
 __all__ = ["app", "main"]
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
+for verb in (train, tune, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
     app.command(cls=Quick if verb in (show, runs) else None)(verb)
 
 
@@ -74,7 +75,7 @@ def main() -> NoReturn:
         error.show()  # type: ignore[attr-defined]  # all that Typer raises have it; their common class has no name
         sys.exit(error.exit_code)
     except PoiseError as error:
-        _leave(str(error), 1 if isinstance(error, NonFiniteError) else 2)
+        _leave(str(error), 1 if isinstance(error, NonFiniteError | StudyError) else 2)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with '| head'; what is left has nowhere to go

@@ -4,7 +4,7 @@ from poise.hooks.evaluate import Evaluate
 from poise.hooks.log import Log
 from poise.hooks.samples import Samples
 from poise.hooks.save import Save
-from poise.hooks.stops import Stops
+from poise.hooks.stops import INTERRUPTIONS, Stops
 from poise.trainer import Hook
 
-__all__ = ["Evaluate", "Hook", "Log", "Samples", "Save", "Stops"]
+__all__ = ["INTERRUPTIONS", "Evaluate", "Hook", "Log", "Samples", "Save", "Stops"]

@@ -36,6 +36,7 @@ class Evaluate(Hook):
         save: saves the checkpoint of a new best.
         higher_is_better: whether the metric is better high.
         failed: called with what an evaluation raised; warns if none is given.
+        seen: called with each new row.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Evaluate(Hook):
         *,
         higher_is_better: bool = False,
         failed: Callable[[Exception], None] = _warn,
+        seen: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> None:
         self._rows = rows
         self._score = score
@@ -58,6 +60,7 @@ class Evaluate(Hook):
         self._evaluated_step = -1
         self._save = save
         self._failed = failed
+        self._seen = seen
         self._best: Mapping[str, Any] | None = None
 
     def start(self, trainer: Trainer) -> None:
@@ -113,6 +116,7 @@ class Evaluate(Hook):
         if self._is_better(row):
             self._save.save(trainer)
             self._mark(row)
+        self._seen(row)
 
 
 def _how(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class Session:
         trust: packages from which the config may import parts of one's own.
         hooks: called after the session's own.
         seen: called with each new row of the log.
+        evaluated: called with each new row of the metrics.
         say: called with each line that a person should read.
 
     Raises:
@@ -101,6 +102,7 @@ class Session:
         trust: Sequence[str] = (),
         hooks: Sequence[Hook] = (),
         seen: Callable[[dict[str, Any]], None] = lambda row: None,
+        evaluated: Callable[[dict[str, Any]], None] = lambda row: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.config = config.model_copy(update={"fingerprint": data.fingerprint})
@@ -112,6 +114,7 @@ class Session:
         self._allow_change = allow_change
         self._hooks = [*build_hooks(config, trust), *hooks]
         self._seen = seen
+        self._evaluated = evaluated
         self._say = say
         self._precision = precision_for(config, data.shape, device)
         fabric = fabric_for(config, data.shape, device)
@@ -328,6 +331,7 @@ class Session:
             save,
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
+            seen=self._evaluated,
         )
         if not has_picture(self.data.scaling):
             return [log, evaluate, save]

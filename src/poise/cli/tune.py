@@ -1,0 +1,219 @@
+"""``poise tune``."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from poise.cli.table import table
+
+if TYPE_CHECKING:
+    from poise.config import Config
+    from poise.data import Data
+    from poise.tuning import Goal, Space, Study, TrialRow
+
+__all__ = ["tune"]
+
+# A trial is evaluated at least so often, so that hopeless ones are seen early.
+_EVALUATIONS = 10
+_SHOWN = 10
+
+
+def tune(
+    data: str = typer.Argument(..., help="As for 'poise train'."),
+    trials: int = typer.Option(..., min=1, help="How many in all; those of earlier runs of this command count."),
+    recipe: str | None = typer.Option(
+        None, help="What to begin from: a recipe's name or a YAML file of settings.", show_default=False
+    ),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="A.B=C", help="Change one setting of all trials, such as kimg=50; may be repeated."
+    ),
+    size: int | None = typer.Option(None, help="Side of the images in pixels, a power of two.", show_default=False),
+    space: Path | None = typer.Option(
+        None, help="A YAML file of the settings to vary; left out, those that people tune.", show_default=False
+    ),
+    metric: str | None = typer.Option(
+        None, help="The number to look for, such as kid; left out, the one that fits the data.", show_default=False
+    ),
+    storage: str | None = typer.Option(
+        None,
+        metavar="URL",
+        help="A database that several machines work on: postgresql://USER:PASSWORD@HOST/NAME; left out, a file.",
+        show_default=False,
+    ),
+    jobs: int = typer.Option(1, min=1, help="Workers on this machine."),
+    pruner: str = typer.Option("median", help="Which trials are ended early: median, asha or none."),
+    study: str | None = typer.Option(
+        None, help="The study's name or directory; left out, the settings name it.", show_default=False
+    ),
+    silence: int = typer.Option(
+        60, min=4, help="Seconds without a sign after which a worker is taken for dead, and a storage for gone."
+    ),
+    device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
+    trust: list[str] = typer.Option(
+        [], metavar="PACKAGE", help="Let the recipe import parts of your own from this package; may be repeated."
+    ),
+    is_worker: bool = typer.Option(False, "--worker", hidden=True),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON; progress goes to standard error."),
+) -> None:
+    """Search for good settings: train trials, and keep the best as a recipe. The same command again goes on."""
+    from poise.cli.console import console, preparing, track
+    from poise.errors import ConfigError, StudyError, nearest
+
+    stream = console(aside=as_json or is_worker)
+    with preparing(quiet=as_json):
+        from poise import tuning
+        from poise.config import build, fabric_for
+        from poise.data import load
+        from poise.recipes import as_recipe, chosen_size, resolve
+        from poise.trainer import resolved_device
+
+    tuning.require_optuna()
+    if pruner not in tuple(tuning.Pruner):
+        raise ConfigError(f"there is no pruner '{pruner}' {nearest(pruner, tuning.Pruner)}")
+    resolved_device(device)
+    side = chosen_size(size, recipe, assignments)
+    prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
+
+    def settings(further: Sequence[str]) -> "Config":
+        return resolve(prepared, recipe, {"size": side}, [*fixed, *further])
+
+    fixed = list(assignments)
+    fixed += _evaluations(settings([]), assignments, metric)
+    base = settings([])
+    goal = _goal(base, prepared, device)
+    searched = tuning.Space.read(space) if space else tuning.default_space(base, prepared)
+    identity = tuning.identity_of(base, searched, goal)
+    directory = tuning.directory_for(identity, study)
+    if not is_worker:
+        searched.require_fit(
+            settings, lambda config: build(config, prepared.shape, fabric_for(config, prepared.shape, device), trust)
+        )
+    search = tuning.Study(
+        settings,
+        prepared,
+        searched,
+        goal,
+        directory,
+        storage=storage,
+        pruner=tuning.Pruner(pruner),
+        silent_seconds=silence,
+        device=device,
+        trust=trust,
+        say=stream.print,
+    )
+    if is_worker:
+        search.work(trials)
+        return
+    _introduce(stream.print, search, searched, base, trials)
+    if jobs > 1:
+        tuning.run_workers([*sys.argv[1:], "--study", str(directory.resolve()), "--worker"], jobs, stream.print)
+        is_done = True
+    else:
+        is_done = search.work(trials)
+    rows = search.rows()
+    best = search.best(rows)
+    recipe_path = None
+    if best is not None:
+        recipe_path = directory / "best.yaml"
+        _write_recipe(recipe_path, search, best, as_recipe(settings(best.assignments), prepared))
+    page = _write_page(search, rows)
+    if as_json:
+        paths = {
+            "recipe": None if recipe_path is None else str(recipe_path),
+            "page": None if page is None else str(page),
+        }
+        typer.echo(json.dumps(tuning.facts(search, rows) | paths, indent=2))
+    _conclude(stream.print, search, rows, recipe_path, page, is_done)
+    if best is None and is_done:
+        reasons = dict.fromkeys(row.reason for row in rows if row.reason)
+        raise StudyError(f"no trial of {len(rows)} came to its end: {'; '.join(list(reasons)[:3])}")
+
+
+def _evaluations(base: "Config", assignments: Sequence[str], metric: str | None) -> list[str]:
+    """The metric that was asked for; and evaluations in a short run as often as pruning needs them."""
+    given = {it.partition("=")[0].strip() for it in assignments}
+    fixed = [] if metric is None else [f"evaluate.metric={metric}"]
+    if not {"evaluate", "evaluate.every_kimg"} & given:
+        fixed.append(
+            f"evaluate.every_kimg={min(base.evaluate.every_kimg, float(f'{base.end_kimg / _EVALUATIONS:.3g}'))}"
+        )
+    return fixed
+
+
+def _goal(base: "Config", data: "Data", device: str) -> "Goal":
+    """The metric that trials are compared by."""
+    import torch
+
+    from poise.session import Evaluation
+    from poise.trainer import resolved_device
+    from poise.tuning import Goal
+
+    evaluation = Evaluation(data, base.evaluate, torch.device(resolved_device(device)))
+    return Goal(evaluation.metric, evaluation.higher_is_better)
+
+
+def _introduce(say: Callable[[str], None], study: "Study", space: "Space", base: "Config", trials: int) -> None:
+    done = sum(row.state in ("complete", "pruned", "failed") for row in study.rows())
+    better = "highest" if study.goal.higher_is_better else "lowest"
+    sought = f"the {better} {study.goal.metric} of {base.data} in {base.end_kimg:g} kimg"
+    say(f"Study {study.name} in {study.directory}: {sought}")
+    say(f"{done} of {trials} trials are done; varied over recipe {base.recipe}:")
+    for entry in space.entries:
+        say(f"  {entry}")
+
+
+def _write_recipe(path: Path, study: "Study", best: "TrialRow", text: str) -> None:
+    from poise.files import write_atomic
+
+    head = f"# {study.goal.metric} {best.value:.4g}: trial {best.number} of the study {study.name}.\n"
+    command = shlex.join(["poise", "train", study.base.data, "--recipe", str(path)])
+    write_atomic(path, f"{head}# To train with these settings: {command}\n{text}")
+
+
+def _write_page(study: "Study", rows: Sequence["TrialRow"]) -> Path | None:
+    """The page, where there is what draws it."""
+    from importlib.util import find_spec
+
+    from poise.files import write_atomic
+    from poise.tuning import study_page
+
+    if find_spec("plotly") is None:
+        return None
+    path = study.directory / "study.html"
+    write_atomic(path, study_page(study, rows))
+    return path
+
+
+def _conclude(
+    say: Callable[[str], None],
+    study: "Study",
+    rows: Sequence["TrialRow"],
+    recipe: Path | None,
+    page: Path | None,
+    is_done: bool,
+) -> None:
+    from poise.tuning import facts, table_rows
+
+    numbers: dict[str, Any] = facts(study, rows)
+    lines = table_rows(study, rows)
+    for line in table(lines[: _SHOWN + 1], right={"trial", study.goal.metric}):
+        say(f"  {line}")
+    if len(lines) > _SHOWN + 1:
+        say(f"  and {len(lines) - _SHOWN - 1} more")
+    if numbers["importances"]:
+        shares = (f"{name} {share:.0%}" for name, share in list(numbers["importances"].items())[:5])
+        say(f"  what matters: {', '.join(shares)}")
+    if page is not None:
+        say(f"  page    {page}")
+    else:
+        say("  no page: it needs Plotly, pip install 'poise[report]'")
+    if recipe is not None:
+        say(f"  recipe  {recipe}")
+        say(f"  next    {shlex.join(['poise', 'train', study.base.data, '--recipe', str(recipe)])}")
+    if not is_done:
+        say(f"Stopped; all is saved. To go on: {shlex.join(['poise', *sys.argv[1:]])}")
