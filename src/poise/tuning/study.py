@@ -99,7 +99,7 @@ def directory_for(identity: str, path: str | None = None, root: Path = STUDIES) 
     if path is None:
         names = (memorable(identity, attempt) for attempt in range(1000))
         return next(root / name for name in names if _identity_in(root / name) in (None, identity))
-    directory = Path(path) if len(Path(path).parts) > 1 else root / path
+    directory = root / path if Path(path).name == path else Path(path)
     found = _identity_in(directory)
     if found is None and directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no study; give another --study")
