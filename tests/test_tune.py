@@ -287,7 +287,10 @@ def test_a_killed_worker_is_replaced_by_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql://me:secret@127.0.0.1:1/studies", "storage postgresql+psycopg://me:***@127.0.0.1:1/studies cannot be"),
+        (
+            "postgresql://me:secret@127.0.0.1:1/studies",
+            "storage postgresql+psycopg://me:***@127.0.0.1:1/studies cannot be",
+        ),
         ("sqlite:////nowhere/at/all.db", "storage sqlite:////nowhere/at/all.db cannot be reached: unable to open"),
         ("studies.db", "storage studies.db is not the URL of a database"),
         ("nosql://host/name", "storage nosql://host/name is not the URL of a database"),

@@ -141,7 +141,10 @@ LR = {"low": 1e-4, "high": 1e-3}
         ({}, "my.yaml: it has no settings"),
         ({"batch": 64}, "my.yaml: batch: give a list of choices, or a mapping"),
         ({"batch": [64]}, "my.yaml: batch: a choice needs two values or more"),
-        ({"lr": {"low": 1e-3, "high": 1e-4}}, "my.yaml: lr: low is 0.001 and high is 0.0001, so the range is upside down"),
+        (
+            {"lr": {"low": 1e-3, "high": 1e-4}},
+            "my.yaml: lr: low is 0.001 and high is 0.0001, so the range is upside down",
+        ),
         ({"lr": {"low": 1e-3, "high": 1e-3}}, "low must be below high"),
         ({"lr": {"low": 0, "high": 1.0, "log": True}}, "a range by logarithm must be above 0"),
         ({"lr": {"low": "small", "high": 1.0}}, "low is 'small': give a finite number"),
@@ -174,7 +177,10 @@ def test_a_wrong_space_is_refused(fields: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"g_optimiser.lr": LR}, r"g_optimiser.lr=0.0001: there is no setting 'g_optimiser' \(did you mean 'g_optimizer'"),
+        (
+            {"g_optimiser.lr": LR},
+            r"g_optimiser.lr=0.0001: there is no setting 'g_optimiser' \(did you mean 'g_optimizer'",
+        ),
         ({"generator.widht": {"low": 4, "high": 8}}, r"dcgan has no option 'widht' \(did you mean 'width'\?\)"),
         ({"loss": ["vanilla", "hing"]}, r"the space: loss=hing: loss: there is no loss 'hing' \(did you mean 'hinge'"),
         ({"g_optimizer.lr": {"low": -1.0, "high": 1.0}}, "the space: g_optimizer.lr=-1.0: "),

@@ -13,6 +13,7 @@ from poise.cli.evaluate import evaluate
 from poise.cli.import_hypergan import import_hypergan
 from poise.cli.inspect import recipes, runs, show
 from poise.cli.parts import parts
+from poise.cli.plan import plan
 from poise.cli.quick import Quick
 from poise.cli.sample import sample
 from poise.cli.stop import stop
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, tune, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
+for verb in (train, tune, plan, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
     app.command(cls=Quick if verb in (show, runs) else None)(verb)
 
 

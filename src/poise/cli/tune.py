@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,7 @@ from poise.cli.table import table
 
 if TYPE_CHECKING:
     from poise.config import Config
-    from poise.data import Data
-    from poise.tuning import Goal, Space, Study, TrialRow
+    from poise.tuning import Space, Study, TrialRow
 
 __all__ = ["tune"]
 
@@ -85,7 +85,7 @@ def tune(
     fixed = list(assignments)
     fixed += _evaluations(settings([]), assignments, metric)
     base = settings([])
-    goal = _goal(base, prepared, device)
+    goal = tuning.goal_of(base, prepared, device)
     searched = tuning.Space.read(space) if space else tuning.default_space(base, prepared)
     identity = tuning.identity_of(base, searched, goal)
     directory = tuning.directory_for(identity, study)
@@ -107,28 +107,30 @@ def tune(
         say=stream.print,
     )
     if is_worker:
-        search.work(trials)
+        with closing(search):
+            search.work(trials)
         return
-    _introduce(stream.print, search, searched, base, trials)
-    if jobs > 1:
-        tuning.run_workers([*sys.argv[1:], "--study", str(directory.resolve()), "--worker"], jobs, stream.print)
-        is_done = True
-    else:
-        is_done = search.work(trials)
-    rows = search.rows()
-    best = search.best(rows)
-    recipe_path = None
-    if best is not None:
-        recipe_path = directory / "best.yaml"
-        _write_recipe(recipe_path, search, best, as_recipe(settings(best.assignments), prepared))
-    page = _write_page(search, rows)
-    if as_json:
-        paths = {
-            "recipe": None if recipe_path is None else str(recipe_path),
-            "page": None if page is None else str(page),
-        }
-        typer.echo(json.dumps(tuning.facts(search, rows) | paths, indent=2))
-    _conclude(stream.print, search, rows, recipe_path, page, is_done)
+    with closing(search):
+        _introduce(stream.print, search, searched, base, trials)
+        if jobs > 1:
+            tuning.run_workers([*sys.argv[1:], "--study", str(directory.resolve()), "--worker"], jobs, stream.print)
+            is_done = True
+        else:
+            is_done = search.work(trials)
+        rows = search.rows()
+        best = search.best(rows)
+        recipe_path = None
+        if best is not None:
+            recipe_path = directory / "best.yaml"
+            _write_recipe(recipe_path, search, best, as_recipe(settings(best.assignments), prepared))
+        page = _write_page(search, rows)
+        if as_json:
+            paths = {
+                "recipe": None if recipe_path is None else str(recipe_path),
+                "page": None if page is None else str(page),
+            }
+            typer.echo(json.dumps(tuning.facts(search, rows) | paths, indent=2))
+        _conclude(stream.print, search, rows, recipe_path, page, is_done)
     if best is None and is_done:
         reasons = dict.fromkeys(row.reason for row in rows if row.reason)
         raise StudyError(f"no trial of {len(rows)} came to its end: {'; '.join(list(reasons)[:3])}")
@@ -143,18 +145,6 @@ def _evaluations(base: "Config", assignments: Sequence[str], metric: str | None)
             f"evaluate.every_kimg={min(base.evaluate.every_kimg, float(f'{base.end_kimg / _EVALUATIONS:.3g}'))}"
         )
     return fixed
-
-
-def _goal(base: "Config", data: "Data", device: str) -> "Goal":
-    """The metric that trials are compared by."""
-    import torch
-
-    from poise.session import Evaluation
-    from poise.trainer import resolved_device
-    from poise.tuning import Goal
-
-    evaluation = Evaluation(data, base.evaluate, torch.device(resolved_device(device)))
-    return Goal(evaluation.metric, evaluation.higher_is_better)
 
 
 def _introduce(say: Callable[[str], None], study: "Study", space: "Space", base: "Config", trials: int) -> None:

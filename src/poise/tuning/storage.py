@@ -70,7 +70,7 @@ def open_storage(
     """
     from optuna.exceptions import OptunaError
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
     way_out = "give --storage sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
     for short in ("postgres://", "postgresql://"):
@@ -82,7 +82,8 @@ def open_storage(
         options = {"pool_pre_ping": True}
         if url.startswith("postgresql"):
             options["connect_args"] = {"connect_timeout": _CONNECT_SECONDS}
-    try:
+
+    def opened() -> RDBStorage:
         with quietly():
             return RDBStorage(
                 url,
@@ -91,6 +92,12 @@ def open_storage(
                 grace_period=silent_seconds,
                 heartbeat_stale_trial_callback=taken_up,
             )
+
+    try:
+        try:
+            return opened()
+        except (IntegrityError, ProgrammingError):  # another worker was making the same tables
+            return opened()
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"the storage {url} is not the URL of a database ({_first_line(error)}): {way_out}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import environ
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +23,7 @@ from poise.files import write_atomic
 from poise.runs import Run, memorable
 from poise.session import Session, settled
 from poise.session.naming import NOT_IDENTITY
+from poise.tuning.goal import Goal
 from poise.tuning.pruning import Pruner, Reports, make_pruner
 from poise.tuning.record import Record, Records
 from poise.tuning.space import Settings, Space, shown
@@ -34,25 +35,15 @@ if TYPE_CHECKING:
     from optuna import Trial
     from optuna.trial import FrozenTrial
 
-__all__ = ["STUDIES", "Goal", "Study", "TrialRow", "directory_for", "identity_of"]
+__all__ = ["STUDIES", "Study", "TrialRow", "directory_for", "identity_of"]
 
 STUDIES = Path("studies")
 
 # A trial that takes its process with it so often is not tried again.
 _MOST_KILLS = 3
+# So long may the one who makes a study take to fill it.
+_MAKING_SECONDS = 10
 _KILLED = "its process was killed"
-
-
-class Goal(NamedTuple):
-    """What a study looks for.
-
-    Attributes:
-        metric: the number; of its values in a run, the best counts.
-        higher_is_better: whether it is better high.
-    """
-
-    metric: str
-    higher_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -184,19 +175,18 @@ class Study:
 
         from poise.tuning.sampling import SeededByTrial
 
+        parts: dict[str, Any] = {"sampler": SeededByTrial(self.base.seed), "pruner": make_pruner(pruner)}
+        parts |= {"storage": self._storage, "study_name": self.name}
         with self._reaching():
-            study = optuna.create_study(
-                storage=self._storage,
-                study_name=self.name,
-                load_if_exists=True,
-                direction="maximize" if self.goal.higher_is_better else "minimize",
-                sampler=SeededByTrial(self.base.seed),
-                pruner=make_pruner(pruner),
-            )
-            found = study.user_attrs.get("identity")
+            try:
+                study = optuna.create_study(direction="maximize" if self.goal.higher_is_better else "minimize", **parts)
+                found = None
+            except optuna.exceptions.DuplicatedStudyError:
+                study = optuna.load_study(**parts)
+                found = _identity_of(study)
             if found is None:
-                study.set_user_attr("identity", self._identity)
                 self._fill(study)
+                study.set_user_attr("identity", self._identity)
         if found not in (None, self._identity):
             raise ConfigError(
                 f"the storage {hidden(self.url)} has a study {self.name} with other settings, another space or another "
@@ -242,6 +232,10 @@ class Study:
             user_attrs=attributes | {"reason": verdict.reason, "value": verdict.value},
             intermediate_values=dict(record.values),
         )
+
+    def close(self) -> None:
+        """Let go of the storage's connections."""
+        self._storage.engine.dispose()
 
     def work(self, count: int) -> bool:
         """Carry out trials until there are ``count`` in all, those of other workers included.
@@ -289,8 +283,8 @@ class Study:
         from optuna.trial import TrialState
 
         with self._lock, self._reaching(), quietly():
-            optuna.storages.fail_stale_trials(self.optuna)
             self._take_up_what_was_left()
+            optuna.storages.fail_stale_trials(self.optuna)
             trials = self._current()
             if len(trials) >= count and not any(trial.state is TrialState.WAITING for trial in trials):
                 return None
@@ -310,9 +304,10 @@ class Study:
                 return self._claim(count)
             trial.set_user_attr("run", name)
             trial.set_user_attr("assignments", self.space.assignments(drawn))
-        if self.records.read(name) is None:
+        known = self.records.read(name)
+        if known is None:
             self.records.write(record)
-        return trial, record, lock
+        return trial, known or record, lock
 
     def _current(self) -> "list[FrozenTrial]":
         """The trials, but for those that another one has taken the place of."""
@@ -346,12 +341,13 @@ class Study:
         """Train a trial to its end; False where this process was asked to leave."""
         try:
             with Heartbeat(self._storage, trial._trial_id):
-                verdict, values = self._train(trial, record)
-                if verdict.state is VerdictState.INTERRUPTED:
-                    self._patiently(lambda: self._leave(trial, verdict.reason))
-                    return False
-                record = replace(record, verdict=verdict, values=values)
-                self.records.write(record)
+                if record.verdict is None:  # else it was trained before the storage heard of it
+                    verdict, values = self._train(trial, record)
+                    if verdict.state is VerdictState.INTERRUPTED:
+                        self._patiently(lambda: self._leave(trial, verdict.reason))
+                        return False
+                    record = replace(record, verdict=verdict, values=values)
+                    self.records.write(record)
                 self._patiently(lambda: self._conclude(trial, record))
         finally:
             lock.release()
@@ -439,6 +435,16 @@ class Study:
         complete = [row for row in rows if row.state == "complete" and row.value is not None]
         sign = -1 if self.goal.higher_is_better else 1
         return min(complete, key=lambda row: sign * (row.value or 0.0), default=None)
+
+
+def _identity_of(study: "OptunaStudy") -> str | None:
+    """What a study in the storage is; who makes one writes it last. None where its maker left before that."""
+    for _ in range(_MAKING_SECONDS):
+        found = study.user_attrs.get("identity")
+        if found is not None:
+            return str(found)
+        time.sleep(1)
+    return None
 
 
 def _row(trial: "FrozenTrial") -> TrialRow:
