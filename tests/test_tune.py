@@ -1,4 +1,4 @@
-"""Searching: trials that are pruned, fail, are killed and go on; studies that are resumed, shared, and lose their storage."""
+"""Searching: trials that are pruned, fail, are killed and go on; studies that are resumed and lose their storage."""
 
 import json
 import os
@@ -18,11 +18,10 @@ from poise.data import load
 from poise.recipes import resolve
 from poise.runs import Run, State
 from poise.trainer import Hook, Trainer
-
-optuna = pytest.importorskip("optuna")
-
 from poise.tuning import STUDIES
 from poise.tuning.record import Records
+
+optuna = pytest.importorskip("optuna")
 
 SMALL = [
     *("generator.width=8", "discriminator.width=8", "batch=32", "z_dim=2", "execution=eager"),
@@ -289,7 +288,7 @@ def test_a_killed_worker_is_replaced_by_the_others(tmp_path: Path) -> None:
     [
         (
             "postgresql://me:secret@127.0.0.1:1/studies",
-            "storage postgresql+psycopg://me:***@127.0.0.1:1/studies cannot be",
+            "postgresql+psycopg://me:***@127.0.0.1:1/studies cannot be reached",
         ),
         ("sqlite:////nowhere/at/all.db", "storage sqlite:////nowhere/at/all.db cannot be reached: unable to open"),
         ("studies.db", "storage studies.db is not the URL of a database"),

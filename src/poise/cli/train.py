@@ -81,6 +81,7 @@ def train(
         build(
             config, prepared.shape, fabric_for(config, prepared.shape, device), trust
         )  # refuses what cannot be trained
+        _explain(stream, prepared, config)
         typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
@@ -124,6 +125,19 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") ->
         files = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
         stream.print(f"{files} could not be read and left out:{shown}{more}")
     stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}, batch {config.batch}")
+    _explain(stream, data, config)
+
+
+def _explain(stream: "Console", data: "Data", config: "Config") -> None:
+    """Where the recipe chose settings by the data, say which and why; but for those that were changed."""
+    from poise.recipes import RECIPES, chosen_by_auto
+
+    if config.recipe != "auto":
+        return
+    own = RECIPES["auto"](data)
+    for choice in chosen_by_auto(data):
+        if getattr(config, choice.setting) == getattr(own, choice.setting):
+            stream.print(f"  {choice}")
 
 
 def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:

@@ -114,10 +114,10 @@ def tune(
         _introduce(stream.print, search, searched, base, trials)
         if jobs > 1:
             tuning.run_workers([*sys.argv[1:], "--study", str(directory.resolve()), "--worker"], jobs, stream.print)
-            is_done = True
         else:
-            is_done = search.work(trials)
+            search.work(trials)
         rows = search.rows()
+        is_done = not any(row.state in ("running", "waiting") for row in rows)
         best = search.best(rows)
         recipe_path = None
         if best is not None:

@@ -9,7 +9,8 @@ import yaml
 from poise.config import Config, merge, override, parse, parse_file
 from poise.data import Data
 from poise.errors import ConfigError, nearest
-from poise.recipes.recipes import RECIPES, default_for
+from poise.recipes.recipes import default_for
+from poise.recipes.table import RECIPES
 
 __all__ = ["as_recipe", "chosen_size", "resolve"]
 

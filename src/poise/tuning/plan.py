@@ -141,10 +141,10 @@ _KEYS = ("data", "recipe", "size", "seeds", "metric", "set", "trials")
 def _trials(given: Any, origin: str) -> tuple[PlannedTrial, ...]:
     """Rows by their names, or a list of rows that have a ``name``."""
     if isinstance(given, Mapping):
-        given = [{"name": name} | _row(fields, f"{origin}: trial '{name}'") for name, fields in given.items()]
+        given = [{"name": name, **_row(fields, f"{origin}: trial '{name}'")} for name, fields in given.items()]
     if not isinstance(given, list) or len(given) < 2:
         raise ConfigError(
-            f"{origin}: trials are a mapping of two names or more to settings: there is nothing to compare"
+            f"{origin}: trials are two names or more, each with its settings: one has no other to compare"
         )
     rows: dict[str, PlannedTrial] = {}
     for index, fields in enumerate(given, 1):
@@ -199,6 +199,5 @@ def find_plan(name: str) -> Path:
         return path
     if path.with_suffix("").name in shipped and path.parent in (Path(), Path("plans")):
         return shipped[path.with_suffix("").name]
-    raise ConfigError(
-        f"there is no plan {name}; give a YAML file, or one that comes along: {', '.join(sorted(shipped))}"
-    )
+    known = ", ".join(sorted(shipped))
+    raise ConfigError(f"there is no plan {name}; give a YAML file, or one that comes along: {known}")

@@ -51,10 +51,10 @@ def plan_facts(table: Table) -> dict[str, Any]:
         values = table.values()[trial.name]
         found = summary(values)
         runs = [_run_facts(table, run) for run in table.runs if run.trial is trial]
-        statistics = (
-            {} if found is None else {"mean": found.mean, "sd": found.spread, "min": found.low, "max": found.high}
-        )
-        trials.append({"name": trial.name, "set": list(trial.assignments), "runs": runs, **statistics})
+        about: dict[str, Any] = {"name": trial.name, "set": list(trial.assignments), "runs": runs}
+        if found is not None:
+            about |= {"mean": found.mean, "sd": found.spread, "min": found.low, "max": found.high}
+        trials.append(about)
     differences = [
         {
             "first": it.first,
@@ -104,11 +104,9 @@ def _sections(table: Table) -> Iterator[tuple[str, str]]:
         yield "Differences", f"{table_html(rows)}<p>{escape(METHOD)}</p>"
     yield "Curves", figure_html(_curves(table))
     yield "Samples", "\n".join(_pictures(table, index) for index in range(len(table.plan.trials)))
-    settings = [
-        (trial.name, trial.recipe or table.plan.recipe or "", " ".join(trial.assignments))
-        for trial in table.plan.trials
-    ]
-    yield "Settings", table_html([("trial", "recipe", "settings"), *settings])
+    shared = ("all", table.plan.recipe or "", " ".join(table.plan.assignments))
+    own = ((trial.name, trial.recipe or "", " ".join(trial.assignments)) for trial in table.plan.trials)
+    yield "Settings", table_html([("trial", "recipe", "settings"), shared, *own])
 
 
 def _curves(table: Table) -> Any:
@@ -127,18 +125,13 @@ def _curves(table: Table) -> Any:
         x = [fmean(curve[count][0] for curve in curves) for count in common]
         y = [fmean(curve[count][1] for curve in curves) for count in common]
         figure.add_scatter(x=x, y=y, mode="lines", line={"color": colour, "width": 3}, name=trial.name)
-    figure.update_layout(
-        xaxis_title="kimg", yaxis={"title": table.goal.metric, "type": "log" if _is_positive(figure) else "-"}
-    )
+    is_positive = all(value > 0 for trace in figure.data for value in trace.y)
+    figure.update_layout(xaxis_title="kimg", yaxis={"title": table.goal.metric, "type": "log" if is_positive else "-"})
     return figure
 
 
-def _is_positive(figure: Any) -> bool:
-    return all(value > 0 for trace in figure.data for value in trace.y)
-
-
 def _curve(table: Table, run: PlannedRun) -> dict[int, tuple[float, float]]:
-    """By the number of the evaluation: kimg and the metric. Runs with different batches are evaluated at about the same."""
+    """By the number of the evaluation: kimg and the metric. Batches have little to do with when it comes."""
     every = 1000 * run.config.evaluate.every_kimg
     found = {}
     for row in read_rows(run.run.metrics.path):

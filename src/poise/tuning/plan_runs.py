@@ -71,9 +71,8 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
     for index, run in enumerate(first):
         for other in first[:index]:
             if not differences(run.config, other.config, ignore=("recipe",)):
-                raise ConfigError(
-                    f"trials '{other.trial.name}' and '{run.trial.name}' have the same settings; leave one out"
-                )
+                both = f"'{other.trial.name}' and '{run.trial.name}'"
+                raise ConfigError(f"trials {both} have the same settings; leave one out")
 
 
 class Table:
