@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         schedules,
         session,
         testing,
+        tuning,
     )
     from poise.trainer import Trainer
 
@@ -52,6 +53,7 @@ _MODULES = (
     "session",
     "testing",
     "trainer",
+    "tuning",
 )
 _NAMES = {"Trainer": "trainer"}
 
@@ -76,6 +78,7 @@ __all__ = [
     "session",
     "testing",
     "trainer",
+    "tuning",
 ]
 
 

@@ -62,28 +62,12 @@ def plan(
     if not compared.carry_out():
         stream.print(f"Stopped; all is saved. To go on: {shlex.join(['poise', *sys.argv[1:]])}")
         return
-    facts = tuning.plan_facts(compared)
-    page = _write(compared, directory, json.dumps(facts, indent=2) + "\n")
+    page = tuning.write_comparison(compared, directory)
     if as_json:
-        typer.echo(json.dumps(facts | {"page": None if page is None else str(page)}, indent=2))
+        typer.echo(json.dumps(tuning.plan_facts(compared) | {"page": None if page is None else str(page)}, indent=2))
     _conclude(stream.print, compared, page)
     if not any(compared.values().values()):
         raise StudyError(f"no run of {len(runs)} came to its end: {'; '.join(compared.lost()[:3])}")
-
-
-def _write(compared: "Table", directory: Path, facts: str) -> Path | None:
-    """The comparison, and the page where there is what draws it."""
-    from importlib.util import find_spec
-
-    from poise.files import write_atomic
-    from poise.tuning import plan_page
-
-    write_atomic(directory / "plan.json", facts)
-    if find_spec("plotly") is None:
-        return None
-    path = directory / "plan.html"
-    write_atomic(path, plan_page(compared))
-    return path
 
 
 def _conclude(say: Callable[[str], None], compared: "Table", page: Path | None) -> None:

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from poise.cli.table import table
 
 if TYPE_CHECKING:
     from poise.config import Config
-    from poise.tuning import Space, Study, TrialRow
+    from poise.tuning import Study, TrialRow
 
 __all__ = ["tune"]
 
@@ -106,32 +106,22 @@ def tune(
         trust=trust,
         say=stream.print,
     )
-    if is_worker:
-        with closing(search):
-            search.work(trials)
-        return
     with closing(search):
-        _introduce(stream.print, search, searched, base, trials)
+        if is_worker:
+            search.work(trials)
+            return
+        _introduce(stream.print, search, trials)
         if jobs > 1:
             tuning.run_workers([*sys.argv[1:], "--study", str(directory.resolve()), "--worker"], jobs, stream.print)
         else:
             search.work(trials)
         rows = search.rows()
-        is_done = not any(row.state in ("running", "waiting") for row in rows)
-        best = search.best(rows)
-        recipe_path = None
-        if best is not None:
-            recipe_path = directory / "best.yaml"
-            _write_recipe(recipe_path, search, best, as_recipe(settings(best.assignments), prepared))
-        page = _write_page(search, rows)
+        written = tuning.write_results(search, rows, lambda config: as_recipe(config, prepared))
+        facts = tuning.facts(search, rows) | written.to_json()
         if as_json:
-            paths = {
-                "recipe": None if recipe_path is None else str(recipe_path),
-                "page": None if page is None else str(page),
-            }
-            typer.echo(json.dumps(tuning.facts(search, rows) | paths, indent=2))
-        _conclude(stream.print, search, rows, recipe_path, page, is_done)
-    if best is None and is_done:
+            typer.echo(json.dumps(facts, indent=2))
+        _conclude(stream.print, search, rows, facts)
+    if facts["best"] is None and not any(row.is_open for row in rows):
         reasons = dict.fromkeys(row.reason for row in rows if row.reason)
         raise StudyError(f"no trial of {len(rows)} came to its end: {'; '.join(list(reasons)[:3])}")
 
@@ -147,63 +137,32 @@ def _evaluations(base: "Config", assignments: Sequence[str], metric: str | None)
     return fixed
 
 
-def _introduce(say: Callable[[str], None], study: "Study", space: "Space", base: "Config", trials: int) -> None:
-    done = sum(row.state in ("complete", "pruned", "failed") for row in study.rows())
-    better = "highest" if study.goal.higher_is_better else "lowest"
-    sought = f"the {better} {study.goal.metric} of {base.data} in {base.end_kimg:g} kimg"
-    say(f"Study {study.name} in {study.directory}: {sought}")
+def _introduce(say: Callable[[str], None], study: "Study", trials: int) -> None:
+    rows = study.rows()
+    done = sum(not row.is_open for row in rows)
+    base, goal = study.base, study.goal
+    sought = f"the {'highest' if goal.higher_is_better else 'lowest'} {goal.metric} of {base.data}"
+    say(f"Study {study.name} in {study.directory}: {sought} in {base.end_kimg:g} kimg")
     say(f"{done} of {trials} trials are done; varied over recipe {base.recipe}:")
-    for entry in space.entries:
+    for entry in study.space.entries:
         say(f"  {entry}")
 
 
-def _write_recipe(path: Path, study: "Study", best: "TrialRow", text: str) -> None:
-    from poise.files import write_atomic
+def _conclude(say: Callable[[str], None], study: "Study", rows: Sequence["TrialRow"], facts: Mapping[str, Any]) -> None:
+    """Say what came out, where it is, and what to do next."""
+    from poise.tuning import table_rows
 
-    head = f"# {study.goal.metric} {best.value:.4g}: trial {best.number} of the study {study.name}.\n"
-    command = shlex.join(["poise", "train", study.base.data, "--recipe", str(path)])
-    write_atomic(path, f"{head}# To train with these settings: {command}\n{text}")
-
-
-def _write_page(study: "Study", rows: Sequence["TrialRow"]) -> Path | None:
-    """The page, where there is what draws it."""
-    from importlib.util import find_spec
-
-    from poise.files import write_atomic
-    from poise.tuning import study_page
-
-    if find_spec("plotly") is None:
-        return None
-    path = study.directory / "study.html"
-    write_atomic(path, study_page(study, rows))
-    return path
-
-
-def _conclude(
-    say: Callable[[str], None],
-    study: "Study",
-    rows: Sequence["TrialRow"],
-    recipe: Path | None,
-    page: Path | None,
-    is_done: bool,
-) -> None:
-    from poise.tuning import facts, table_rows
-
-    numbers: dict[str, Any] = facts(study, rows)
     lines = table_rows(study, rows)
     for line in table(lines[: _SHOWN + 1], right={"trial", study.goal.metric}):
         say(f"  {line}")
     if len(lines) > _SHOWN + 1:
         say(f"  and {len(lines) - _SHOWN - 1} more")
-    if numbers["importances"]:
-        shares = (f"{name} {share:.0%}" for name, share in list(numbers["importances"].items())[:5])
+    if facts["importances"]:
+        shares = (f"{name} {share:.0%}" for name, share in list(facts["importances"].items())[:5])
         say(f"  what matters: {', '.join(shares)}")
-    if page is not None:
-        say(f"  page    {page}")
-    else:
-        say("  no page: it needs Plotly, pip install 'poise[report]'")
-    if recipe is not None:
-        say(f"  recipe  {recipe}")
-        say(f"  next    {shlex.join(['poise', 'train', study.base.data, '--recipe', str(recipe)])}")
-    if not is_done:
+    say(f"  page    {facts['page']}" if facts["page"] else "  no page: it needs Plotly, pip install 'poise[report]'")
+    if facts["recipe"]:
+        say(f"  recipe  {facts['recipe']}")
+        say(f"  next    {shlex.join(['poise', 'train', study.base.data, '--recipe', facts['recipe']])}")
+    if any(row.is_open for row in rows):
         say(f"Stopped; all is saved. To go on: {shlex.join(['poise', *sys.argv[1:]])}")

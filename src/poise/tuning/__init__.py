@@ -8,10 +8,10 @@ from poise.tuning.comparison import METHOD, Difference, Summary, differences_of,
 from poise.tuning.default_space import default_space
 from poise.tuning.goal import Goal, goal_of
 from poise.tuning.plan import Configure, Plan, PlannedTrial, find_plan, naming, shipped_plans
-from poise.tuning.plan_page import difference_rows, plan_facts, plan_page, trial_rows
+from poise.tuning.plan_page import difference_rows, plan_facts, plan_page, trial_rows, write_comparison
 from poise.tuning.plan_runs import PlannedRun, Table, planned_runs
 from poise.tuning.pruning import Pruner
-from poise.tuning.results import facts, study_page, table_rows
+from poise.tuning.results import Written, facts, study_page, table_rows, write_results
 from poise.tuning.space import Choices, Entry, Range, Settings, Space
 from poise.tuning.storage import require_optuna
 from poise.tuning.study import STUDIES, Study, TrialRow, directory_for, identity_of
@@ -39,6 +39,7 @@ __all__ = [
     "TrialRow",
     "Verdict",
     "VerdictState",
+    "Written",
     "default_space",
     "difference_rows",
     "differences_of",
@@ -59,4 +60,6 @@ __all__ = [
     "summary",
     "table_rows",
     "trial_rows",
+    "write_comparison",
+    "write_results",
 ]

@@ -1,15 +1,17 @@
 """Pages that hold all they show: no request leaves them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poise.errors import MissingExtraError
+from poise.files import write_atomic
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["figure_html", "page", "require_plotly", "table_html"]
+__all__ = ["figure_html", "page", "table_html", "write_page"]
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; color: #222; }
@@ -20,16 +22,20 @@ img { image-rendering: pixelated; max-width: 100%; }
 """
 
 
-def require_plotly() -> None:
-    """Refuse to draw without the package that draws.
+def write_page(path: Path, make: Callable[[], str]) -> Path | None:
+    """Write a page, where there is what draws it.
 
-    Raises:
-        MissingExtraError: when it is not installed.
+    Args:
+        path: the file.
+        make: gives the page; called only where Plotly is installed.
+
+    Returns:
+        The file; None where it was not written.
     """
-    try:
-        import plotly  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("a page needs Plotly, which is not installed: pip install 'poise[report]'") from error
+    if find_spec("plotly") is None:
+        return None
+    write_atomic(path, make())
+    return path
 
 
 def page(title: str, parts: Sequence[tuple[str, str]]) -> str:

@@ -1,18 +1,21 @@
 """What came out of a plan: tables, JSON, and a page with curves and samples."""
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from poise.files import write_atomic
 from poise.runs import read_rows
 from poise.tuning.comparison import METHOD, Difference, Summary, differences_of, summary
-from poise.tuning.page import figure_html, page, table_html
+from poise.tuning.page import figure_html, page, table_html, write_page
 from poise.tuning.plan_runs import PlannedRun, Table
 from poise.tuning.verdict import value_in
 
-__all__ = ["difference_rows", "plan_facts", "plan_page", "trial_rows"]
+__all__ = ["difference_rows", "plan_facts", "plan_page", "trial_rows", "write_comparison"]
 
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
 
@@ -86,6 +89,12 @@ def _run_facts(table: Table, run: PlannedRun) -> dict[str, Any]:
         "value": None if verdict is None else verdict.value,
         "reason": "" if verdict is None else verdict.reason,
     }
+
+
+def write_comparison(table: Table, directory: Path) -> Path | None:
+    """Write the comparison as ``plan.json``, and as a page where there is what draws it; return the page."""
+    write_atomic(directory / "plan.json", json.dumps(plan_facts(table), indent=2) + "\n")
+    return write_page(directory / "plan.html", lambda: plan_page(table))
 
 
 def plan_page(table: Table) -> str:

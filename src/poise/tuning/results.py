@@ -1,15 +1,19 @@
 """What came out of a study: tables, JSON, and a page."""
 
+import shlex
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from poise.tuning.page import figure_html, page, table_html
+from poise.config import Config
+from poise.files import write_atomic
+from poise.tuning.page import figure_html, page, table_html, write_page
 from poise.tuning.space import Range, shown
 from poise.tuning.storage import hidden, quietly
 from poise.tuning.study import Study, TrialRow
 
-__all__ = ["facts", "importances", "study_page", "table_rows"]
+__all__ = ["Written", "facts", "importances", "study_page", "table_rows", "write_results"]
 
 # Importance is estimated from how trials differ; of fewer it says nothing.
 _FEWEST_FOR_IMPORTANCE = 4
@@ -80,6 +84,42 @@ def importances(study: Study) -> dict[str, float]:
     with quietly(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of settings that all complete trials have alike
         return dict(optuna.importance.get_param_importances(study.optuna))
+
+
+class Written(NamedTuple):
+    """The files of a study's results.
+
+    Attributes:
+        recipe: the best settings, as ``poise train --recipe`` takes them; None where no trial came to its end.
+        page: the page; None where there is nothing to draw it with.
+    """
+
+    recipe: Path | None
+    page: Path | None
+
+    def to_json(self) -> dict[str, str | None]:
+        """The paths as JSON values."""
+        return {name: None if path is None else str(path) for name, path in self._asdict().items()}
+
+
+def write_results(study: Study, rows: Sequence[TrialRow], as_recipe: Callable[[Config], str]) -> Written:
+    """Write the best settings and the page into the study's directory.
+
+    Args:
+        study: the study.
+        rows: its trials.
+        as_recipe: gives a config as the text of a recipe file.
+    """
+    best, recipe = study.best(rows), study.directory / "best.yaml"
+    if best is not None:
+        command = shlex.join(["poise", "train", study.base.data, "--recipe", str(recipe)])
+        write_atomic(
+            recipe,
+            f"# {study.goal.metric} {best.value:.4g}: trial {best.number} of the study {study.name}.\n"
+            f"# To train with these settings: {command}\n{as_recipe(study.settings(best.assignments))}",
+        )
+    page = write_page(study.directory / "study.html", lambda: study_page(study, rows))
+    return Written(None if best is None else recipe, page)
 
 
 def study_page(study: Study, rows: Sequence[TrialRow]) -> str:

@@ -68,6 +68,11 @@ class TrialRow:
     assignments: list[str]
     run: str
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be trained to its end."""
+        return self.state in ("running", "waiting")
+
 
 def identity_of(base: Config, space: Space, goal: Goal) -> str:
     """What makes two studies the same one: settings (with their length), space and metric."""
@@ -427,8 +432,13 @@ class Study:
         Raises:
             StorageError: when the storage does not answer.
         """
-        with self._reaching():
-            return [_row(trial) for trial in self._current()]
+
+        def read() -> list[TrialRow]:
+            with self._reaching():
+                return [_row(trial) for trial in self._current()]
+
+        rows: list[TrialRow] = self._patiently(read)
+        return rows
 
     def best(self, rows: Sequence[TrialRow]) -> TrialRow | None:
         """The complete trial with the best value; of equal ones the first."""
