@@ -65,6 +65,12 @@ def test_auto_prints_each_choice_with_its_reason(poise: Any) -> None:
     assert "batch: 64" in dry.stdout
 
 
+def test_a_search_without_its_package_says_what_to_install(poise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = poise("tune", "digits", "--trials", "1", code=2)
+    assert "a search needs Optuna, which is not installed: pip install 'poise[tune]'" in done.stderr
+
+
 def test_train_sample_show_and_runs(poise: Any, tmp_path: Path) -> None:
     trained = poise("train", "digits", *TINY)
     assert "digits: 1,797 images of 8 x 8 x 1, 10 classes" in trained.stdout

@@ -44,7 +44,6 @@ def test_runs_what_is_not_done_and_compares(poise: Any, tmp_path: Path) -> None:
     assert "4 of 4: slow G, seed 1, run studies/two/slow-g/" in first.stdout
     assert re.search(r"as it is +2 of 2 ", first.stdout)
     assert "Welch's t-test of every two trials over their seeds" in first.stdout
-    assert "page  studies/two/plan.html" in first.stdout
     facts = json.loads(poise("plan", "two.yaml", "--json").stdout)
     assert [trial["name"] for trial in facts["trials"]] == ["as it is", "slow G"]
     for trial in facts["trials"]:
@@ -83,12 +82,20 @@ def test_a_run_that_breaks_is_left_out_with_its_reason(poise: Any, tmp_path: Pat
 
 def test_the_page_needs_nothing_from_elsewhere(poise: Any, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
-    poise("plan", "two.yaml")
+    done = poise("plan", "two.yaml")
+    assert "page  studies/two/plan.html" in done.stdout
     page = (tmp_path / "studies/two/plan.html").read_text()
     for heading in ("Trials", "Differences", "Curves", "Samples", "Settings"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count('<img width="240"') == 4
     assert not re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="(?!data:)', page)
+
+
+def test_without_plotly_there_is_no_page(poise: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("poise.tuning.page.find_spec", lambda name: None)
+    assert "no page: it needs Plotly, pip install 'poise[report]'" in poise("plan", "two.yaml").stdout
+    assert (tmp_path / "studies/two/plan.json").exists()
+    assert not (tmp_path / "studies/two/plan.html").exists()
 
 
 def test_one_seed_tells_nothing_of_noise(poise: Any, tmp_path: Path) -> None:

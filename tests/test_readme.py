@@ -13,9 +13,11 @@ from poise.config import build
 from poise.data import load
 from poise.recipes import resolve
 from poise.trainer import make_fabric
+from poise.tuning import Space, find_plan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUNING = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
 OWN_PARTS = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
 
 
@@ -48,9 +50,20 @@ def test_own_parts_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["10", "20"]
 
 
+def test_the_space_of_the_docs_can_be_searched(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    space, plan = blocks("yaml", TUNING)
+    (tmp_path / "space.yaml").write_text(space)
+    digits = load("digits")
+    Space.read(tmp_path / "space.yaml").require_fit(
+        lambda further: resolve(digits, "vanilla", {}, further), lambda it: build(it, digits.shape, make_fabric("cpu"))
+    )
+    assert plan == find_plan("first-four").read_text()
+
+
 def test_every_command_parses() -> None:
     program = typer.main.get_command(app)
-    shells = blocks("sh") + blocks("sh", OWN_PARTS)
+    shells = blocks("sh") + blocks("sh", OWN_PARTS) + blocks("sh", TUNING)
     lines = [line for block in shells for line in block.splitlines() if line.startswith("poise ")]
     assert len(lines) >= 10
     for line in lines:

@@ -20,8 +20,16 @@ __all__ = ["Heartbeat", "hidden", "open_storage", "patiently", "quietly", "reach
 
 _T = TypeVar("_T")
 
-# How long a server may take to answer a new connection, and a locked SQLite file to be free.
-_CONNECT_SECONDS, _LOCKED_SECONDS = 10, 60
+# How long a locked SQLite file may take to be free; and a server of PostgreSQL to answer, in libpq's units, so that a
+# network that is gone without a word is noticed.
+_LOCKED_SECONDS = 60
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 5.0
 
 
@@ -80,8 +88,8 @@ def open_storage(
     options: dict[str, Any] = {"connect_args": {"timeout": _LOCKED_SECONDS}}
     if not is_file:  # a connection that a server has closed meanwhile is noticed and replaced
         options = {"pool_pre_ping": True}
-        if url.startswith("postgresql"):
-            options["connect_args"] = {"connect_timeout": _CONNECT_SECONDS}
+        if url.startswith("postgresql+psycopg"):
+            options["connect_args"] = _PATIENCE
 
     def opened() -> RDBStorage:
         with quietly():
