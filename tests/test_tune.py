@@ -302,9 +302,10 @@ def test_a_killed_worker_is_replaced_by_the_others(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_reached_is_refused(url: str, words: str, poise: Any) -> None:
     if url.startswith("postgresql"):
         pytest.importorskip("psycopg")
-    done = poise(*tuning("--trials", 1, "--storage", url), code=2)
-    assert words in done.stderr
-    assert "secret" not in done.stderr
+    for _ in range(2):  # nothing is left that a second try would stumble over
+        done = poise(*tuning("--trials", 1, "--storage", url), code=2)
+        assert words in done.stderr
+        assert "secret" not in done.stderr
 
 
 def test_results_outlive_their_storage(tmp_path: Path) -> None:

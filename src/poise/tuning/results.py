@@ -71,9 +71,9 @@ def _facts(row: TrialRow) -> dict[str, Any]:
 def importances(study: Study) -> dict[str, float]:
     """How much of the differences between complete trials each setting explains, by name; they add up to 1.
 
-    Settings that are drawn only under a condition have no part in it. Empty where there are too few trials.
+    Settings that are drawn only under a condition are among them. Empty where there are too few trials.
 
-    Source: Watanabe et al. 2023, "PED-ANOVA", arXiv 2304.10255.
+    Source: Watanabe et al. 2023, "PED-ANOVA", arXiv 2304.10255, and its conditional form, arXiv 2601.20800.
     """
     import optuna
     from optuna.trial import TrialState

@@ -97,7 +97,7 @@ def directory_for(identity: str, path: str | None = None, root: Path = STUDIES) 
         return next(root / name for name in names if _identity_in(root / name) in (None, identity))
     directory = root / path if Path(path).name == path else Path(path)
     found = _identity_in(directory)
-    if found is None and directory.exists() and any(directory.iterdir()):
+    if found is None and directory.exists() and any(not it.name.startswith(".") for it in directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no study; give another --study")
     if found not in (None, identity):
         raise ConfigError(
@@ -287,6 +287,8 @@ class Study:
         import optuna
         from optuna.trial import TrialState
 
+        from poise.tuning.sampling import suggest
+
         with self._lock, self._reaching(), quietly():
             self._take_up_what_was_left()
             optuna.storages.fail_stale_trials(self.optuna)
@@ -295,8 +297,6 @@ class Study:
                 return None
             trial = self.optuna.ask()
             self._storage.record_heartbeat(trial._trial_id)
-            from poise.tuning.sampling import suggest
-
             drawn = self.space.draw(lambda name, distribution: suggest(trial, name, distribution))
             name = trial.user_attrs.get("run") or self.records.new_name(trial.number, drawn)
             record = Record(name, drawn)
