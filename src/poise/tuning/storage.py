@@ -1,5 +1,6 @@
 """Where the trials of a study are kept: a database that several processes and machines share."""
 
+import random
 import threading
 import time
 import warnings
@@ -30,6 +31,7 @@ _PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+_MAKING_ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 5.0
 
 
@@ -102,10 +104,11 @@ def open_storage(
             )
 
     try:
-        try:
-            return opened()
-        except (IntegrityError, ProgrammingError):  # another worker was making the same tables
-            return opened()
+        for _ in range(_MAKING_ATTEMPTS):
+            with suppress(IntegrityError, ProgrammingError):  # another worker was making the same tables
+                return opened()
+            time.sleep(_FIRST_PAUSE_SECONDS * (1 + random.random()))
+        return opened()
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             f"the storage {url} is not the URL of a database ({_first_line(error)}): {way_out}"
