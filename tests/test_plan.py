@@ -70,10 +70,10 @@ def test_a_run_that_breaks_is_left_out_with_its_reason(poise: Any, tmp_path: Pat
     (tmp_path / "two.yaml").write_text(f"{TWO}  breaks: {{g_optimizer.lr: 1e30}}\n")
     done = poise("plan", "two.yaml").stdout
     assert re.search(r"breaks +0 of 2", done)
-    assert re.search(r"left out: breaks, seed 0: .*not finite", done)
+    assert re.search(r"left out: breaks, seed 0: .*non_finite", done)
     again = poise("plan", "two.yaml").stdout
     assert "of 6:" not in again  # it would break again
-    assert re.search(r"left out: breaks, seed 1: .*not finite", again)
+    assert re.search(r"left out: breaks, seed 1: .*non_finite", again)
     (tmp_path / "all.yaml").write_text(
         TWO.replace("as it is:", "as it is: {g_optimizer.lr: 2e30}").replace("1e-6", "1e30")
     )

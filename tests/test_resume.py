@@ -23,7 +23,7 @@ from poise.runs import Run, State
 STEPS = 60
 SETTINGS = ["--set", "log.every_steps=4", "--set", "checkpoint.every_steps=7", "--set", "evaluate.every_kimg=0.5"]
 SMALL = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--batch", "32"]
-TIMES = ("seconds", "img_per_s")
+TIMES = ("seconds", "img_per_s", "data_wait")
 
 
 def command(directory: Path, *options: str, steps: int = STEPS) -> list[str]:

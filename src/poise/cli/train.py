@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from poise.session import Outcome
 
 __all__ = ["train"]
+
+
+class Watching(StrEnum):
+    """What the watch may do."""
+
+    OFF = "off"
+    WARN = "warn"
+    AUTO = "auto"
+    ACT = "act"
 
 
 def train(
@@ -47,6 +57,15 @@ def train(
         None, "--deterministic", help="Let every operation give the same bits each time.", show_default=False
     ),
     flip: bool | None = typer.Option(None, "--flip", help="Flip images horizontally at random.", show_default=False),
+    balance: str | None = typer.Option(
+        None, help="Who moves when, such as alternating; auto to hold D's lead in a band.", show_default=False
+    ),
+    watch: Watching | None = typer.Option(
+        None,
+        help="What is done where training goes wrong: off; warn, say so; act, also undo and change what is to blame; "
+        "auto, act on what breaks a run and warn of the rest. Left out, auto.",
+        show_default=False,
+    ),
     conditional: bool | None = typer.Option(
         None, "--conditional", help="Let the networks know the data's classes.", show_default=False
     ),
@@ -74,8 +93,9 @@ def train(
     resolved_device(device)  # a device that is not there is better refused before data is prepared
     side = chosen_size(size, recipe, assignments)
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
-    given = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
+    given: dict[str, Any] = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
     given |= {"flip": flip, "deterministic": deterministic, "conditional": conditional}
+    given |= {"balance": balance, "watch": None if watch is None else {"mode": watch.value}}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
         build(
@@ -96,6 +116,7 @@ def train(
         max_seconds=max_seconds,
         allow_change=allow_change,
         trust=trust,
+        safe=resolve(prepared, "relativistic"),
         hooks=[progress],
         seen=progress.row,
         say=stream.print,
@@ -107,6 +128,8 @@ def train(
     _conclude(stream, outcome, config)
     if as_json:
         typer.echo(json.dumps(_facts(outcome), indent=2))
+    if outcome.state == "failed":
+        raise typer.Exit(1)
 
 
 def _batch(text: str | None) -> int | str | None:
@@ -148,6 +171,8 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
     if outcome.state == "stopped":
         command = shlex.join(["poise", *sys.argv[1:]])
         stream.print(f"Stopped at step {trainer.steps:,} ({outcome.reason}); all is saved. To go on: {command}")
+    elif outcome.state == "failed":
+        stream.print(f"Given up at step {trainer.steps:,} ({outcome.reason}); poise doctor {run.name} says more")
     elif not outcome.trained_steps:
         further = f"--steps {2 * trainer.steps}" if config.steps else f"--kimg {2 * (config.kimg or 0):g}"
         stream.print(

@@ -83,6 +83,8 @@ def tune(
         return resolve(prepared, recipe, {"size": side}, [*fixed, *further])
 
     fixed = list(assignments)
+    watch = settings([]).watch
+    fixed += tuning.as_drawn(assignments)
     fixed += _evaluations(settings([]), assignments, metric)
     base = settings([])
     goal = tuning.goal_of(base, prepared, device)
@@ -116,7 +118,9 @@ def tune(
         else:
             search.work(trials)
         rows = search.rows()
-        written = tuning.write_results(search, rows, lambda config: as_recipe(config, prepared))
+        written = tuning.write_results(
+            search, rows, lambda config: as_recipe(config.model_copy(update={"watch": watch}), prepared)
+        )
         facts = tuning.facts(search, rows) | written.to_json()
         if as_json:
             typer.echo(json.dumps(facts, indent=2))

@@ -11,6 +11,7 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
@@ -34,6 +35,7 @@ __all__ = [
     "PenaltyConfig",
     "SamplesConfig",
     "WarmupConfig",
+    "WatchConfig",
 ]
 
 Count = Annotated[PositiveInt, NUMBER]
@@ -82,6 +84,12 @@ def _short(key: str, kinds: tuple[type, ...]) -> BeforeValidator:
 
 NamedPart = Annotated[Part, _short("class", (str,))]
 
+
+def _mode(value: Any) -> Any:
+    """The mode alone; YAML takes a bare ``off`` for false."""
+    return {"mode": "off" if value is False else value} if isinstance(value, str | bool) else value
+
+
 # A list of layer strings stands for the network of these layers.
 NetworkPart = Annotated[
     NamedPart,
@@ -100,14 +108,14 @@ Setting = Annotated[Annotated[NonNegative, Tag("number")] | _Scheduled, Discrimi
 Share = Annotated[Annotated[float, Field(gt=0, le=1), NUMBER, Tag("number")] | _Scheduled, Discriminator(_kind)]
 
 
-CountOrAuto = Annotated[
-    Annotated[Count, Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
-    Discriminator(
-        lambda value: "auto" if value == "auto" else None if isinstance(value, str) else "number",
-        custom_error_type="count",
-        custom_error_message="input should be a number or auto",
-    ),
-]
+_NUMBER_OR_AUTO = Discriminator(
+    lambda value: "auto" if value == "auto" else None if isinstance(value, str) else "number",
+    custom_error_type="count",
+    custom_error_message="input should be a number or auto",
+)
+_Auto = Annotated[Literal["auto"], Tag("auto")]
+CountOrAuto = Annotated[Annotated[Count, Tag("number")] | _Auto, _NUMBER_OR_AUTO]
+NaturalOrAuto = Annotated[Annotated[NonNegativeInt, NUMBER, Tag("number")] | _Auto, _NUMBER_OR_AUTO]
 
 
 class OptimizerConfig(Part):
@@ -171,6 +179,20 @@ class AugmentConfig(Part):
         if isinstance(fields, Mapping) and fields.get("class") == "ada" and not {"p", "adaptive"} & set(fields):
             return {**fields, "p": 0.0, "adaptive": {}}
         return fields
+
+
+class WatchConfig(_Frozen):
+    """What guards the run.
+
+    ``warn`` says what goes wrong; ``act`` does something about what loses the run; ``auto`` does so only where nothing
+    else is left, with numbers that are not finite and players that never came alive. It measures every so many steps on
+    so many samples, and goes back to an earlier state at most ``rollbacks`` times.
+    """
+
+    mode: Literal["off", "warn", "auto", "act"] = "auto"
+    every_steps: Count = 200
+    samples: Annotated[int, Field(ge=16), NUMBER] = 128
+    rollbacks: Annotated[int, Field(ge=0, le=3), NUMBER] = 3
 
 
 class WarmupConfig(_Frozen):
@@ -265,7 +287,8 @@ class Config(_Frozen):
     """Everything that decides what a run trains.
 
     ``steps`` and ``kimg`` say where it ends; whichever comes first. A batch is taken in ``accumulate`` parts. The names
-    in ``classes`` are the data's where the networks are ``conditional``, and none where they are not.
+    in ``classes`` are the data's where the networks are ``conditional``, and none where they are not. ``held_out``
+    samples are not trained on, so that it can be told what D knows of the others by heart.
     """
 
     format: Literal[1] = 1
@@ -274,6 +297,7 @@ class Config(_Frozen):
     fingerprint: str | None = None
     size: Count | None = None
     flip: bool = False
+    held_out: NaturalOrAuto = "auto"
     conditional: bool = False
     classes: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63), NUMBER] = 0
@@ -302,6 +326,7 @@ class Config(_Frozen):
     log: LogConfig = LogConfig()
     samples: SamplesConfig = SamplesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    watch: Annotated[WatchConfig, BeforeValidator(_mode)] = WatchConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     @model_validator(mode="before")

@@ -5,6 +5,7 @@ from poise.data.builtin import BUILTIN
 from poise.data.dataset import Data
 from poise.data.density import Density, Mixture
 from poise.data.draw import grid, save_png
+from poise.data.held_out import held_out
 from poise.data.indexable import Indexable, indexable
 from poise.data.plot import scatter
 from poise.data.scaling import Scaling
@@ -21,6 +22,7 @@ __all__ = [
     "Mixture",
     "Scaling",
     "grid",
+    "held_out",
     "indexable",
     "load",
     "save_png",

@@ -44,8 +44,12 @@ class Batches:
         ranks: how many processes share the data.
         flip: whether to flip pictures at random.
         labelled: whether a batch is ``(samples, labels)``.
+        without: the indices of samples that no batch shall hold, ``(m,)``; None for none.
         device: where batches shall be; if none is given, where the samples are. Those of data sets and objects of one's
             own come where these put them.
+
+    Attributes:
+        count: how many samples an epoch has.
 
     Raises:
         DataError: when an argument is out of range, vectors are to be flipped, or labels are wanted and there are none.
@@ -61,15 +65,18 @@ class Batches:
         ranks: int = 1,
         flip: bool = False,
         labelled: bool = False,
+        without: NDArray[np.int64] | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.data = indexable(data)
+        self._kept = None if without is None else np.setdiff1d(np.arange(len(self.data)), without)
+        self.count = len(self.data) if self._kept is None else len(self._kept)
         if batch < 1:
             raise DataError(f"batch is {batch}; it must be at least 1")
-        if batch > len(self.data):
+        if batch > self.count:
             raise DataError(
-                f"batch is {batch} and the data has only {len(self.data)} samples; choose a smaller batch: "
-                f"--set batch={len(self.data)} or less"
+                f"batch is {batch} and the data has only {self.count} samples; choose a smaller batch: "
+                f"--set batch={self.count} or less"
             )
         if not 0 <= rank < ranks:
             raise DataError(f"rank is {rank} of {ranks}; it must be at least 0 and below the number of ranks")
@@ -84,7 +91,7 @@ class Batches:
         self.flip = flip
         self._store = store(self.data, device, labelled)
         # Batches in sequence need two epochs at most at a time; another thread may ask too.
-        self._permutation = lru_cache(maxsize=2)(partial(permutation, seed, count=len(self.data)))
+        self._permutation = lru_cache(maxsize=2)(partial(permutation, seed, count=self.count))
 
     def batch(self, index: int) -> Batch:
         """The batch of this number, for this rank.
@@ -132,12 +139,12 @@ class Batches:
 
     def _items(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The sample at each position."""
-        epochs, offsets = np.divmod(positions, len(self.data))
+        epochs, offsets = np.divmod(positions, self.count)
         items = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():  # two at most, because a batch is not longer than an epoch
             here = epochs == epoch
             items[here] = self._permutation(epoch)[offsets[here]]
-        return items
+        return items if self._kept is None else self._kept[items]
 
 
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:

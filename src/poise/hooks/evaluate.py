@@ -73,7 +73,7 @@ class Evaluate(Hook):
         best = checkpoints.best()
         self._best = best.best if best is not None else None
         # A killed process may have saved the checkpoint of a new best, and not have marked it.
-        saved = {checkpoint.step for checkpoint in checkpoints.all()}
+        saved = {checkpoint.step for checkpoint in checkpoints.live()}
         for row in rows:
             if row["step"] in saved and _how(row) == _how(rows[-1]) and self._is_better(row):
                 self._mark(row)
@@ -113,10 +113,10 @@ class Evaluate(Hook):
             return
         row = {"step": trainer.steps, "nimg": trainer.nimg} | scores | marks
         self._rows.append(row)
+        self._seen(row)
         if self._is_better(row):
             self._save.save(trainer)
             self._mark(row)
-        self._seen(row)
 
 
 def _how(row: Mapping[str, Any]) -> dict[str, Any]:

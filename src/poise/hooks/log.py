@@ -15,9 +15,10 @@ class Log(Hook):
     """Writes ``log.jsonl``: means over the steps since the last tick, read from the device at once.
 
     A row has ``step``, ``nimg``, ``seconds`` (of training, wall clock), the numbers, how often each player moved so far
-    (``d_updates``, ``g_updates``), and ``img_per_s`` (real images a second of wall clock since the last tick, all costs
-    included). Where training ends between two ticks, a row marked ``partial`` says how far it came; going on replaces
-    it, so that the log of a run never depends on where it was interrupted.
+    (``d_updates``, ``g_updates``), ``img_per_s`` (real images a second of wall clock since the last tick, all costs
+    included) and ``data_wait`` (the share of that time in which training waited for real batches). Where training
+    ends between two ticks, a row marked ``partial`` says how far it came; going on replaces it, so that the log of a
+    run never depends on where it was interrupted.
 
     Args:
         rows: the file.
@@ -30,12 +31,14 @@ class Log(Hook):
         self._every = every_steps
         self._seen = seen
         self._last: tuple[int, float] = (0, 0.0)
+        self._waited = 0.0
 
     def start(self, trainer: Trainer) -> None:
         """Go on from the last row that stands."""
         self._rows.keep_only(lambda row: not row.get("partial"))
         rows = read_rows(self._rows.path)
         self._last = (rows[-1]["nimg"], rows[-1]["seconds"]) if rows else (0, 0.0)
+        self._waited = trainer.waited
 
     def after_step(self, trainer: Trainer) -> None:
         """Write a row at a tick."""
@@ -54,7 +57,9 @@ class Log(Hook):
         row: Row = {"step": trainer.steps, "nimg": trainer.nimg, "seconds": round(now, 3)}
         row |= trainer.read()
         row |= {f"{role.lower()}_updates": count for role, count in trainer.updates.items()}
-        row |= {"img_per_s": round((trainer.nimg - nimg) / max(now - seconds, 1e-9), 1)} | marks
+        elapsed, waited = max(now - seconds, 1e-9), trainer.waited
+        row |= {"img_per_s": round((trainer.nimg - nimg) / elapsed, 1)}
+        row |= {"data_wait": round(min((waited - self._waited) / elapsed, 1.0), 4)} | marks
         self._rows.append(row)
         self._seen(row)
-        self._last = (trainer.nimg, now)
+        self._last, self._waited = (trainer.nimg, now), waited

@@ -26,7 +26,7 @@ class Stops(Hook):
 
     Args:
         request: the file whose presence asks for a stop; removed when it is obeyed.
-        max_seconds: wall-clock seconds that this ``fit`` may take; None for no limit.
+        max_seconds: wall-clock seconds that training may take; None for no limit.
         signals: the signals to obey; the handlers they had are put back at the end.
     """
 
@@ -41,12 +41,15 @@ class Stops(Hook):
         self._signals = signals
         self._previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
         self._received: signal.Signals | None = None
-        self._t0 = 0.0
+        self._t0: float | None = None
         self._polled = 0.0
 
     def start(self, trainer: Trainer) -> None:
-        """Begin to listen."""
-        self._t0 = self._polled = time.monotonic()
+        """Begin to listen; the time that may be taken counts from the first of several ``fit``."""
+        self._polled = time.monotonic()
+        if self._t0 is not None:
+            return
+        self._t0 = self._polled
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._receive)
 
@@ -61,7 +64,7 @@ class Stops(Hook):
         if self._received is not None:
             trainer.stop(_CTRL_C if self._received is signal.SIGINT else self._received.name)
         now = time.monotonic()
-        if self._max_seconds is not None and now - self._t0 >= self._max_seconds:
+        if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")
         if now - self._polled >= _POLL_SECONDS:
             self._polled = now

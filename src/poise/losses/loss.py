@@ -8,7 +8,14 @@ from torch import Tensor
 
 from poise.errors import ShapeError
 
-__all__ = ["AdversarialLoss", "LogitLoss", "per_sample", "pushes_real_up", "require_equal_shapes"]
+__all__ = [
+    "AdversarialLoss",
+    "LogitLoss",
+    "opposes",
+    "per_sample",
+    "pushes_real_up",
+    "require_equal_shapes",
+]
 
 LogitLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -83,13 +90,38 @@ def pushes_real_up(loss: AdversarialLoss) -> bool:
     Args:
         loss: any loss.
     """
+    return _slope(loss, lambda real, fake, rise: loss.d(real + rise, fake - rise)) < 0
+
+
+def opposes(loss: AdversarialLoss) -> bool | None:
+    r"""Whether the generator's loss pulls fakes to the side where the discriminator wants the reals.
+
+    Where it does not, the players work together, and nothing makes fakes like reals: a sign is wrong. It is measured as
+    in :func:`pushes_real_up`, by the derivative of the mean of :math:`L_G(a - t, b + t)` by t, with the logits of fakes
+    1 towards the side where the discriminator wants them.
+
+    Args:
+        loss: any loss.
+
+    Returns:
+        None where the derivative is zero, which tells nothing.
+    """
+    up = 1.0 if pushes_real_up(loss) else -1.0
+    slope = up * _slope(loss, lambda real, fake, rise: loss.g(real + up - rise, fake - up + rise))
+    return None if slope == 0 else slope < 0
+
+
+def _slope(loss: AdversarialLoss, of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
+    """The derivative by t at t = 0 of the mean of ``of(real, fake, t)``, at fixed logits."""
     with torch.inference_mode(False), torch.enable_grad():
         # Multiples of 1/32, symmetric about 0: their sums are exact, so that a loss without a preference gives 0.
-        spread = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+        real = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+        fake = real.flip(0)
         rise = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
-        real, fake = spread + rise, spread.flip(0) - rise
+        outcomes = torch.ones((), dtype=torch.float64, device="cpu")
         if loss.outputs is not None:
             outcomes = torch.linspace(-1, 1, loss.outputs, dtype=torch.float64, device="cpu")
-            real, fake = real[:, None] * outcomes, fake[:, None] * outcomes
-        (slope,) = torch.autograd.grad(loss.d(real, fake).mean(), rise)
-    return slope.item() < 0
+            real, fake = real[:, None], fake[:, None]
+        values = of(real * outcomes, fake * outcomes, rise * outcomes)
+        (slope,) = torch.autograd.grad(values.mean(), rise)
+    return slope.item()

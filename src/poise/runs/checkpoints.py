@@ -18,6 +18,9 @@ __all__ = ["Checkpoint", "Checkpoints"]
 
 KEEP = 2
 
+# What the names of checkpoints end in behind which training went back.
+_RETIRED = "-retired"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -28,12 +31,14 @@ class Checkpoint:
         step: steps done.
         nimg: real images shown.
         best: the metric and value for which it is kept as the best, if it is.
+        retired: whether training went back behind it: it is kept for its samples, and never gone on from.
     """
 
     path: Path
     step: int
     nimg: int
     best: Mapping[str, Any] | None = None
+    retired: bool = False
 
     def read(self) -> bytes:
         """The state's bytes, checked.
@@ -85,13 +90,19 @@ class Checkpoints:
                 step, nimg = int(fields["step"]), int(fields["nimg"])
             except (OSError, ValueError, KeyError, TypeError):
                 step, nimg = int(record.stem) if record.stem.isdigit() else -1, 0
-            mark = best if best is not None and best.get("step") == step else None
-            found.append(Checkpoint(record.with_suffix(".safetensors"), step, nimg, mark))
+            retired = record.stem.endswith(_RETIRED)
+            is_best = best is not None and (best.get("step"), best.get("retired", False)) == (step, retired)
+            path = record.with_suffix(".safetensors")
+            found.append(Checkpoint(path, step, nimg, best if is_best else None, retired))
         return sorted(found, key=lambda checkpoint: checkpoint.step)
 
+    def live(self) -> list[Checkpoint]:
+        """Those that training may go on from, oldest first."""
+        return [checkpoint for checkpoint in self.all() if not checkpoint.retired]
+
     def last(self) -> Checkpoint | None:
-        """The newest checkpoint, good or not."""
-        return next(reversed(self.all()), None)
+        """The newest of them, good or not."""
+        return next(reversed(self.live()), None)
 
     def best(self) -> Checkpoint | None:
         """The best one by the run's metric; None before the first evaluation."""
@@ -102,6 +113,21 @@ class Checkpoints:
         for path in (checkpoint.path, checkpoint.path.with_suffix(".json")):
             if path.exists():
                 path.replace(path.with_name(path.name + ".damaged"))
+
+    def go_back(self, step: int) -> None:
+        """Forget the checkpoints after ``step``; the best is retired, so that it is not lost."""
+        for checkpoint in self.live():
+            if checkpoint.step <= step:
+                continue
+            if checkpoint.best is not None:
+                mark = {**checkpoint.best, "retired": True}
+                stem = f"{checkpoint.path.stem}{_RETIRED}"
+                checkpoint.path.replace(checkpoint.path.with_stem(stem))
+                record = checkpoint.path.with_suffix(".json")
+                record.replace(record.with_stem(stem))
+                write_atomic(self.directory / "best.json", json.dumps(mark) + "\n")
+            else:
+                self._remove(checkpoint)
 
     def mark_best(self, step: int, metric: str, value: float, how: Mapping[str, Any] | None = None) -> None:
         """Remember the checkpoint of ``step`` as the best so far; ``how`` says how its value was measured."""
@@ -118,14 +144,18 @@ class Checkpoints:
 
     def _prune(self) -> None:
         everything = self.all()
-        for checkpoint in everything[:-KEEP]:
-            if checkpoint.best is None:
-                checkpoint.path.with_suffix(".json").unlink(missing_ok=True)
-                checkpoint.path.unlink(missing_ok=True)
+        kept = self.live()[-KEEP:]
+        for checkpoint in everything:
+            if checkpoint.best is None and checkpoint not in kept:
+                self._remove(checkpoint)
         complete = {checkpoint.path.stem for checkpoint in everything}
         for leftover in [*self.directory.glob(".*.tmp"), *self.directory.glob("[0-9]*.safetensors")]:
             if leftover.suffix == ".tmp" or leftover.stem not in complete:
                 leftover.unlink(missing_ok=True)
+
+    def _remove(self, checkpoint: Checkpoint) -> None:
+        checkpoint.path.with_suffix(".json").unlink(missing_ok=True)
+        checkpoint.path.unlink(missing_ok=True)
 
 
 def _checksum(content: bytes) -> str:

@@ -42,6 +42,7 @@ class Run:
         self.log = JsonLines(self.path / "log.jsonl")
         self.metrics = JsonLines(self.path / "metrics.jsonl")
         self.evaluations = JsonLines(self.path / "evaluations.jsonl")
+        self.probes = JsonLines(self.path / "watch.jsonl")
         self.events = JsonLines(self.path / "events.jsonl")
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
@@ -171,6 +172,29 @@ class Run:
             return {str(name): str(value) for name, value in found.items()}
         except (OSError, ValueError, AttributeError):
             return {}
+
+    def write_recovery(self, facts: Mapping[str, Any]) -> None:
+        """Write what was changed to save the run."""
+        write_atomic(self.path / "recovery.json", json.dumps(facts, indent=1) + "\n")
+
+    def recovery(self) -> dict[str, Any]:
+        """What was changed to save the run; empty where nothing was.
+
+        Raises:
+            RunError: when it cannot be read: going on with other settings than the run's would spoil it.
+        """
+        path = self.path / "recovery.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}); mend it, or remove it to forget what it changed"
+            ) from error
+        if not isinstance(found, dict):
+            raise RunError(f"{path} holds no JSON object; mend it, or remove it to forget what it changed")
+        return found
 
     def write_status(self, status: Status) -> None:
         """Say what the run is doing."""

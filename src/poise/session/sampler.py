@@ -69,7 +69,7 @@ class Sampler:
                 f"{self.config.checkpoint.every_seconds:g} seconds of training and at its end"
             )
         for checkpoint in sorted(
-            checkpoints, key=lambda it: (which == "best" and it.best is not None, it.step), reverse=True
+            checkpoints, key=lambda it: (which == "best" and it.best is not None, not it.retired, it.step), reverse=True
         ):
             try:
                 return checkpoint, unpack(checkpoint.read())

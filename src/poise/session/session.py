@@ -5,7 +5,9 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,8 +29,9 @@ from poise.config import (
     parse_file,
     precision_for,
 )
-from poise.data import Batches, Data, save_png
+from poise.data import Batches, Data, held_out, save_png
 from poise.data.cache import cache_directory
+from poise.diagnosis import Finding, Severity, diagnose
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.models import Growing, summary
@@ -36,7 +39,10 @@ from poise.runs import Checkpoint, Run, State, Status
 from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
 from poise.session.pictures import PICTURED_POINTS, draw, has_picture
+from poise.session.recovery import Recovery
+from poise.session.watching import first_facts, probe_of
 from poise.trainer import Trainer, unpack
+from poise.watch import Watch, acts
 
 __all__ = ["Outcome", "Session"]
 
@@ -51,8 +57,8 @@ class Outcome:
     Attributes:
         run: the run.
         trainer: as it was left.
-        state: ``finished``, or ``stopped`` before the end.
-        reason: why it stopped.
+        state: ``finished``; ``stopped`` before the end; or ``failed``, where the watch gave it up.
+        reason: why it ended.
         trained_steps: steps that this session did.
         trained_images: real images that it showed.
         seconds: wall-clock seconds that they took.
@@ -78,6 +84,7 @@ class Session:
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
         trust: packages from which the config may import parts of one's own.
+        safe: the settings of a recipe that is known to work on the data, for the watch to fall back on.
         hooks: called after the session's own.
         seen: called with each new row of the log.
         evaluated: called with each new row of the metrics.
@@ -100,6 +107,7 @@ class Session:
         max_seconds: float | None = None,
         allow_change: bool = False,
         trust: Sequence[str] = (),
+        safe: Config | None = None,
         hooks: Sequence[Hook] = (),
         seen: Callable[[dict[str, Any]], None] = lambda row: None,
         evaluated: Callable[[dict[str, Any]], None] = lambda row: None,
@@ -117,10 +125,13 @@ class Session:
         self._evaluated = evaluated
         self._say = say
         self._precision = precision_for(config, data.shape, device)
-        fabric = fabric_for(config, data.shape, device)
-        self._execution = execution_for(config, data.shape, fabric)
-        self.trainer = build(self.config, data.shape, fabric, trust)
-        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip)
+        self._fabric = fabric_for(config, data.shape, device)
+        self._execution = execution_for(config, data.shape, self._fabric)
+        self._trust = trust
+        self._recovery = Recovery(run, self.config, safe)
+        self.trainer = self._made_trainer()
+        self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
+        self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
         self._evaluation = Evaluation(
             data,
             config.evaluate,
@@ -131,6 +142,28 @@ class Session:
             say=say,
         )
         self._evaluation_failure = ""
+        self._trained: Counter[str] = Counter()
+        self._watch = None if config.watch.mode == "off" else self._made_watch()
+
+    def _made_trainer(self) -> Trainer:
+        """The trainer of the settings, with what was changed to save the run."""
+        return build(self._recovery.config, self.data.shape, self._fabric, self._trust)
+
+    def _made_watch(self) -> Watch:
+        config, trainer, data = self._recovery.config, self.trainer, self.data
+        return Watch(
+            self.run,
+            config.model_dump(mode="json", by_alias=True),
+            lambda: probe_of(trainer, data, self._held_out, config.watch.samples),
+            config.watch.every_steps,
+            about=lambda: first_facts(trainer, data),
+            acts_on=self._acts_on,
+            event=self._event,
+            say=self._say,
+        )
+
+    def _acts_on(self, finding: Finding) -> bool:
+        return finding.severity is Severity.SEVERE and acts(self.config.watch.mode, finding.kind)
 
     def train(self) -> Outcome:
         """Train to the end; go on where the run was left.
@@ -144,6 +177,7 @@ class Session:
         with self.run.claim():
             self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
             changes = self._agreed_changes()
+            self._recovery.finish()
             damaged = self._load()
             steps, kimg = self.config.steps, self.config.kimg
             if self.trainer.has_reached(steps, kimg):
@@ -182,7 +216,7 @@ class Session:
         Raises:
             CheckpointError: when there was one and none is good, or the good one does not fit the settings.
         """
-        checkpoints = self.run.checkpoints.all()
+        checkpoints = self.run.checkpoints.live()
         damaged: list[tuple[Checkpoint, str]] = []
         for checkpoint in reversed(checkpoints):
             try:
@@ -206,8 +240,7 @@ class Session:
         """Write the settings, and make the run's files those of the step that was loaded."""
         step = self.trainer.steps
         self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
-        for rows in (self.run.log, self.run.metrics):
-            rows.keep_only(lambda row: row.get("step", 0) <= step)
+        self._keep_rows()
         self.run.write_config(self._config_text())
         self.run.write_networks(self._networks())
         machine, before = self._machine(), self.run.machine()
@@ -226,6 +259,12 @@ class Session:
         if step and moved:
             self._event("machine_changed", "info", {"changes": moved}, "went on here")
             self._say(f"Not on the same machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
+
+    def _keep_rows(self) -> None:
+        """Drop the rows of steps that are not done, or will be done again."""
+        step = self.trainer.steps
+        for rows in (self.run.log, self.run.metrics, self.run.probes):
+            rows.keep_only(lambda row: row.get("step", 0) <= step)
 
     def _machine(self) -> dict[str, str]:
         """On what this trains, and how."""
@@ -282,14 +321,14 @@ class Session:
         return sum("D" in phase for phase in deepcopy(balance).plan(step, {}))
 
     def _train(self) -> Outcome:
-        steps, kimg, first = self.config.steps, self.config.kimg, self.trainer.steps
-        first_nimg = self.trainer.nimg
         self._warn_of_an_early_end()
         stops = Stops(self.run.stop_request, self._max_seconds, _signals())
         self._write_status(State.RUNNING)
+        lost: Finding | None = None
         t0 = time.perf_counter()
         try:
-            self.trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+            while lost is None and (finding := self._fit(stops)) is not None:
+                lost = self._recover(finding)
         except NonFiniteError as error:
             self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
             self._write_status(State.FAILED, str(error), hopeless=True)
@@ -299,19 +338,59 @@ class Session:
             raise
         finally:
             stops.release()
-        reason = self.trainer.stop_reason or ""
-        state = State.STOPPED if reason else State.FINISHED
-        self._event(str(state), "info", {"reason": reason}, "saved")
-        self._write_status(state, reason)
-        return Outcome(
-            self.run,
-            self.trainer,
-            state,
-            reason,
-            self.trainer.steps - first,
-            self.trainer.nimg - first_nimg,
-            time.perf_counter() - t0,
-        )
+        if lost is not None:
+            state, reason = State.FAILED, f"the watch: {lost.kind} is severe, and nothing is left to be tried"
+        else:
+            reason = self.trainer.stop_reason or ""
+            state = State.STOPPED if reason else State.FINISHED
+        self._event(str(state), "info" if lost is None else "severe", {"reason": reason}, "saved")
+        self._write_status(state, reason, hopeless=lost is not None)
+        seconds = time.perf_counter() - t0
+        return Outcome(self.run, self.trainer, state, reason, self._trained["steps"], self._trained["nimg"], seconds)
+
+    def _fit(self, stops: Stops) -> Finding | None:
+        """Train to the end, or to a finding that something is to be done about."""
+        trainer, watch = self.trainer, self._watch
+        steps, kimg, first, first_nimg = self.config.steps, self.config.kimg, trainer.steps, trainer.nimg
+        try:
+            trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+        except NonFiniteError as error:
+            if not acts(self.config.watch.mode, "non_finite"):
+                raise
+            return self._broken(error)
+        finally:
+            self._trained.update(steps=trainer.steps - first, nimg=trainer.nimg - first_nimg)
+        is_over = trainer.has_reached(steps, kimg) or watch is None or trainer.stop_reason != watch.reason
+        return None if is_over or watch is None else watch.demand
+
+    def _broken(self, error: NonFiniteError) -> Finding:
+        """The finding of a number that is not finite."""
+        event = {"step": self.trainer.steps, "kind": "non_finite", "evidence": {"error": str(error)}}
+        return diagnose({}, events=[event])[0]
+
+    def _recover(self, finding: Finding) -> Finding | None:
+        """Do something about a finding; return it where nothing is left to be done."""
+        trainer, at = self.trainer, self.trainer.steps
+        if finding.kind == "non_finite" and self._recovery.may_skip(at):
+            with suppress(NonFiniteError):
+                trainer.skip()
+                self._event("skipped_update", "warning", finding.evidence, "left out the update")
+                self._say(f"Left out the update of step {at:,}: {finding.evidence['error']}")
+                return None
+        end = self.config.expected_steps
+        step = self._recovery.next(finding, at, finding.since_step / end if end else 1.0)
+        if step is None:
+            self._say(f"{finding.kind}: nothing is left to be tried; the best checkpoint is kept. {finding.advice}")
+            return finding
+        action = f"went back to step {step.back_to:,}, with {step.change}"
+        self._event("rolled_back", finding.severity, {"finding": finding.to_json(), "change": step.change}, action)
+        self._say(f"{finding.kind} at step {at:,}: {action}")
+        self._recovery.take(step)
+        self.trainer = self._made_trainer()
+        self._watch = self._made_watch()
+        self._load()
+        self._keep_rows()
+        return None
 
     def _own_hooks(self) -> list[Hook]:
         """What records the run, in an order in which each finds what it needs of those before it."""
@@ -322,7 +401,8 @@ class Session:
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
         )
-        log = Log(run.log, config.log.every_steps, self._seen)
+        watch = self._watch
+        log = Log(run.log, config.log.every_steps, self._row)
         evaluate = Evaluate(
             run.metrics,
             self._scores,
@@ -331,10 +411,11 @@ class Session:
             save,
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
-            seen=self._evaluated,
+            seen=self._metrics_row,
         )
+        guards = [watch] if watch else []
         if not has_picture(self.data.scaling):
-            return [log, evaluate, save]
+            return [log, evaluate, *guards, save]
         longest = config.samples.at_most_kimg
         samples = Samples(
             run.samples,
@@ -345,7 +426,17 @@ class Session:
             None if longest is None else max(1, round(1000 * longest / config.samples_a_batch)),
         )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
-        return [log, samples, evaluate, save]
+        return [log, samples, evaluate, *guards, save]
+
+    def _row(self, row: dict[str, Any]) -> None:
+        self._seen(row)
+        if self._watch is not None:
+            self._watch.log(row)
+
+    def _metrics_row(self, row: dict[str, Any]) -> None:
+        self._evaluated(row)
+        if self._watch is not None:
+            self._watch.metrics(row)
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")

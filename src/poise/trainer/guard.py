@@ -76,6 +76,10 @@ class Guard:
         self._first.copy_(torch.where(bad & (self._failed == 0), now, self._first))
         self._failed.copy_(torch.maximum(self._failed, bad.float()))
 
+    def forgive(self) -> None:
+        """Forget a verdict, so that updates are made again."""
+        self._failed.zero_()
+
     def raise_if_failed(self) -> None:
         """Read the verdict that stayed on the device, if any does.
 

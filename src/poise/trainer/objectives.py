@@ -10,7 +10,7 @@ from torch import Tensor
 
 from poise.augment import Adaptive
 from poise.balance import Balance, Role
-from poise.losses import AdversarialLoss
+from poise.losses import AdversarialLoss, pushes_real_up
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
 from poise.trainer.checks import require_shape, warn_of_probabilities
@@ -84,6 +84,7 @@ class Objectives:
         adapt: Adaptive | None = None,
     ) -> None:
         self._loss = loss
+        self._up = pushes_real_up(loss)
         self._penalties = {
             role: {name: term for name, term in penalties.items() if (term.to or player_of(term.penalty)) == role}
             for role in ("D", "G")
@@ -103,9 +104,10 @@ class Objectives:
             update: updates of the player before this one, which decide the penalties whose turn it is.
             kimg: thousands of real images shown.
         """
+        factor = self._balance.penalty_factor if role == "D" else 1.0
         return Turn(
             {
-                name: value_at(term.weight, kimg)
+                name: factor * value_at(term.weight, kimg)
                 for name, term in self._penalties[role].items()
                 if update % term.every == 0
             },
@@ -131,7 +133,7 @@ class Objectives:
             **terms,
             "d_real": real_scores.mean(),
             "d_fake": fake_scores.mean(),
-            "d_accuracy": (real_scores > fake_scores).float().mean(),
+            "d_accuracy": (real_scores > fake_scores if self._up else real_scores < fake_scores).float().mean(),
             **{name: measure(scene) for name, measure in self._measures.items()},
             **self._augmented(scene, real_scores),
         }

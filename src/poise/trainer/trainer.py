@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poise.augment import Augmented
@@ -57,6 +59,9 @@ __all__ = ["Feed", "Trainer"]
 
 # Radford et al. 2015, section 4
 _ADAM: OptimizerFactory = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+# Beyond that, generators begin to imitate the augmentation: Karras et al. 2020, arXiv 2006.06676, section 2.2.
+_AUGMENTED_AT_MOST = 0.8
 
 # What a stretch of randomness is for.
 _PLAY, _FEED, _SAMPLE, _LOOK, _BEGIN = range(5)
@@ -190,7 +195,7 @@ class Trainer:
         self._real: Tensor | None = None
         self._labels: Tensor | None = None
         self._ahead: Scene | None = None
-        self._seconds = 0.0
+        self._seconds = self._waited = 0.0
         self._t0: float | None = None
 
     def _chosen(self, execution: str) -> Execution:
@@ -293,8 +298,8 @@ class Trainer:
         """Let what changes with progress take its values of now."""
         self._guard.begin(self.steps)
         kimg = self.nimg / 1000
-        for player in self._players.values():
-            player.progress(kimg)
+        for role, player in self._players.items():
+            player.progress(kimg, self.balance.d_lr_factor if role == "D" else 1.0)
         for network in self._changing:
             network.progress(kimg)
 
@@ -355,7 +360,7 @@ class Trainer:
             z=z,
             labels=fitting_labels(self._labels, z, self.classes),
             augment=None if self.augment is None else self.augment.augment,
-            strength=self._strength(),
+            strength=self.augment_strength,
             layers=self._layers,
             autocast=self._autocast,
             kimg=self.nimg / 1000,
@@ -364,13 +369,16 @@ class Trainer:
             joint=phase == ("D",) and self._joint,
         )
 
-    def _strength(self) -> Tensor | None:
+    @property
+    def augment_strength(self) -> Tensor | None:
         """How often D sees a sample changed: what it was adapted to, else as it is scheduled."""
         if self.augment is None:
             return None
         if self.augment.adaptive is not None and STRENGTH in self._memory:
             return self._memory[STRENGTH]
-        return torch.full((), value_at(self.augment.p, self.nimg / 1000), device=self.device)
+        p = value_at(self.augment.p, self.nimg / 1000)
+        more = self.balance.augment_more
+        return torch.full((), max(p, min(p + more, _AUGMENTED_AT_MOST)) if more else p, device=self.device)
 
     def _play(self, moves: Sequence[Move], scene: Scene, alone: bool = True) -> Numbers:
         """Let players move together; ``alone`` says that no other weights have a part in the scene's graph."""
@@ -423,8 +431,20 @@ class Trainer:
             hook.end(self)
         self._seconds, self._t0 = self.seconds, None
 
-    def feed(self, data: Any, batch: int, flip: bool = False) -> Batches:
-        """Batches of ``data`` for this trainer's seed and rank."""
+    def skip(self) -> None:
+        """Go on after a :class:`~poise.errors.NonFiniteError`: the update that it kept from the weights is left out.
+
+        Raises:
+            NonFiniteError: when the weights themselves are not finite, so that every later update would fail too.
+        """
+        self._require_finite_weights()
+        self._guard.forgive()
+        self.meters.clear()
+        self._draws += 1
+        self._phases += 1
+
+    def feed(self, data: Any, batch: int, flip: bool = False, without: NDArray[np.int64] | None = None) -> Batches:
+        """Batches of ``data`` for this trainer's seed and rank: see :class:`~poise.data.Batches`."""
         return Batches(
             data,
             batch,
@@ -433,14 +453,17 @@ class Trainer:
             ranks=self.fabric.world_size,
             flip=flip,
             labelled=self.classes > 0,
+            without=without,
             device=self.device,
         )
 
     def _from(self, feed: Feed) -> Generator[Batch, None, None]:
         with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
             while True:
+                asked = time.perf_counter()
                 with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
                     real = batch(self._draws)
+                self._waited += time.perf_counter() - asked
                 yield real
 
     def has_reached(self, steps: int | None, kimg: float | None) -> bool:
@@ -455,6 +478,11 @@ class Trainer:
     def seconds(self) -> float:
         """Wall-clock seconds spent in :meth:`fit`, hooks included, over all resumes."""
         return self._seconds + (time.perf_counter() - self._t0 if self._t0 is not None else 0.0)
+
+    @property
+    def waited(self) -> float:
+        """Of these, those in which this process waited for real batches."""
+        return self._waited
 
     @property
     def updates(self) -> dict[Role, int]:

@@ -6,7 +6,7 @@ pages need Plotly; neither is loaded before it is used.
 
 from poise.tuning.comparison import METHOD, Difference, Summary, differences_of, holm, summary
 from poise.tuning.default_space import default_space
-from poise.tuning.goal import Goal, goal_of
+from poise.tuning.goal import Goal, as_drawn, goal_of
 from poise.tuning.plan import Configure, Plan, PlannedTrial, find_plan, naming, shipped_plans
 from poise.tuning.plan_page import difference_rows, plan_facts, plan_page, trial_rows, write_comparison
 from poise.tuning.plan_runs import PlannedRun, Table, planned_runs
@@ -40,6 +40,7 @@ __all__ = [
     "Verdict",
     "VerdictState",
     "Written",
+    "as_drawn",
     "default_space",
     "difference_rows",
     "differences_of",

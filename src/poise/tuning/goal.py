@@ -1,5 +1,6 @@
 """What trials are compared by."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from poise.data import Data
 from poise.session import Evaluation
 from poise.trainer import resolved_device
 
-__all__ = ["Goal", "goal_of"]
+__all__ = ["Goal", "as_drawn", "goal_of"]
 
 
 class Goal(NamedTuple):
@@ -37,3 +38,13 @@ def goal_of(config: Config, data: Data, device: str = "auto") -> Goal:
     """
     evaluation = Evaluation(data, config.evaluate, torch.device(resolved_device(device)))
     return Goal(evaluation.metric, evaluation.higher_is_better)
+
+
+def as_drawn(assignments: Sequence[str]) -> list[str]:
+    """What lets trials be of the settings that they are compared by: the watch gives one up, and changes none.
+
+    Args:
+        assignments: ``a.b=c``, those of a person, which are not overridden.
+    """
+    given = {it.partition("=")[0].strip() for it in assignments}
+    return [] if {"watch", "watch.rollbacks"} & given else ["watch.rollbacks=0"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from poise.config import Config, parse_file
 from poise.errors import ConfigError, PoiseError, nearest
+from poise.tuning.goal import as_drawn
 
 __all__ = ["Configure", "Plan", "PlannedTrial", "find_plan", "naming", "shipped_plans"]
 
@@ -117,7 +118,8 @@ class Plan:
             ConfigError: naming the trial.
         """
         measured = [] if self.metric is None else [f"evaluate.metric={self.metric}"]
-        assignments = [*self.assignments, *measured, *trial.assignments, *over, f"seed={seed}"]
+        assignments = [*self.assignments, *measured, *trial.assignments, *over]
+        assignments += [*as_drawn(assignments), f"seed={seed}"]
         with naming(trial):
             return configure(trial.recipe or self.recipe, assignments)
 

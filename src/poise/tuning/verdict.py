@@ -45,7 +45,7 @@ class Verdict:
 def verdict_of_outcome(outcome: Outcome, metric: str, higher_is_better: bool) -> Verdict:
     """What a session's end means.
 
-    Whatever stops a training, be it the pruner, the watch, or a person who gives up this one, has a reason to think
+    Whatever ends a training early, be it the pruner, the watch that gives it up, or a person, has a reason to think
     that it will not be among the best: it is pruned with that reason. Only a process that was asked to leave says
     nothing of its training.
 
@@ -55,8 +55,8 @@ def verdict_of_outcome(outcome: Outcome, metric: str, higher_is_better: bool) ->
         higher_is_better: whether it is better high.
     """
     value = best_value(outcome.run, metric, higher_is_better)
-    if outcome.state is State.STOPPED:
-        is_asked_to_leave = outcome.reason in INTERRUPTIONS
+    if outcome.state is not State.FINISHED:
+        is_asked_to_leave = outcome.state is State.STOPPED and outcome.reason in INTERRUPTIONS
         return Verdict(VerdictState.INTERRUPTED if is_asked_to_leave else VerdictState.PRUNED, value, outcome.reason)
     if value is None:
         return Verdict(VerdictState.FAILED, None, f"no evaluation gave {metric}{_why_none(outcome.run)}")

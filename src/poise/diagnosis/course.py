@@ -1,0 +1,134 @@
+"""The course of a run so far: the numbers that detectors read."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from statistics import median
+from typing import Any
+
+__all__ = ["Course", "Points", "Series"]
+
+Row = Mapping[str, Any]
+Points = list[tuple[int, float]]
+"""Steps, each with a number."""
+
+# So many rows are remembered: what detectors look back on, and what was at the beginning.
+_RECENT, _EARLY = 512, 32
+
+
+class Series:
+    """Rows of one file, in the order of their steps: the first ones and the latest.
+
+    A row without a step that can be reckoned with is placed after the one before it.
+    """
+
+    def __init__(self, recent: int | None = _RECENT) -> None:
+        self._recent: deque[tuple[int, Row]] = deque(maxlen=recent)
+        self._early: list[tuple[int, Row]] = []
+        self.count = 0
+
+    def add(self, row: Row) -> None:
+        """Take the next row."""
+        step = number(row.get("step"))
+        here = (self.last_step + 1 if step is None else int(step), row)
+        self._recent.append(here)
+        if len(self._early) < _EARLY:
+            self._early.append(here)
+        self.count += 1
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last row; 0 before the first."""
+        return self._recent[-1][0] if self._recent else 0
+
+    def points(self, name: str) -> Points:
+        """The latest steps that have the number ``name``, with it."""
+        return list(_points(self._recent, name))
+
+    def last(self, name: str, count: int) -> Points:
+        """The last ``count`` of them; none where there are fewer."""
+        found = self.points(name)
+        return found[-count:] if len(found) >= count else []
+
+    def latest(self, name: str) -> float | None:
+        """The last number of this name."""
+        found = self.last(name, 1)
+        return found[0][1] if found else None
+
+    def early(self, name: str, count: int = _EARLY) -> float | None:
+        """The median of the first ``count`` numbers of this name."""
+        found = [value for _, value in _points(self._early, name)][:count]
+        return median(found) if found else None
+
+    def first(self, name: str) -> tuple[int, float] | None:
+        """The first of them."""
+        return next(_points(self._early, name), None)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The latest rows."""
+        return (row for _, row in self._recent)
+
+
+class Course:
+    """A run up to some row.
+
+    Args:
+        config: its settings; empty where they are not known.
+
+    Attributes:
+        log: the ticks.
+        metrics: the evaluations; all of them are remembered.
+        probes: what the watch measured.
+        events: what happened.
+    """
+
+    def __init__(self, config: Row) -> None:
+        self.config = config
+        self.log, self.probes = Series(), Series()
+        self.metrics, self.events = Series(None), Series()
+
+    @property
+    def step(self) -> int:
+        """The last step that any row is of."""
+        return max(series.last_step for series in (self.log, self.metrics, self.probes, self.events))
+
+    @property
+    def loss(self) -> str | None:
+        """The name of the adversarial loss, where it is known."""
+        name = self.setting("loss", "class")
+        return name if isinstance(name, str) else None
+
+    def setting(self, *path: str) -> Any:
+        """A setting by its path; None where it is not known."""
+        found: Any = self.config
+        for name in path:
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(name)
+        return found
+
+    @property
+    def end_step(self) -> float | None:
+        """About the step at which the run ends, where that is known."""
+        ends = [number(self.setting("steps"))]
+        last = next((row for row in reversed(list(self.log.rows)) if number(row.get("nimg"))), None)
+        kimg = number(self.setting("kimg"))
+        if kimg is not None and last is not None and number(last.get("step")):
+            ends.append(1000 * kimg * last["step"] / last["nimg"])
+        return min((end for end in ends if end is not None), default=None)
+
+    @property
+    def share(self) -> float | None:
+        """The share of the run that is done, where that is known."""
+        return None if not self.end_step else min(self.step / self.end_step, 1.0)
+
+
+def number(value: Any) -> float | None:
+    """A number that can be reckoned with, or None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 2**63 and isfinite(value) else None
+
+
+def _points(rows: Sequence[tuple[int, Row]] | deque[tuple[int, Row]], name: str) -> Iterator[tuple[int, float]]:
+    return ((step, value) for step, row in rows if (value := number(row.get(name))) is not None)

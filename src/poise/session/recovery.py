@@ -1,0 +1,151 @@
+"""What is done about a training that goes wrong: a ladder of remedies, each tried once, and its memory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from poise.config import Config, parse
+from poise.diagnosis import Finding
+from poise.errors import PoiseError
+from poise.runs import Checkpoint, Run
+from poise.watch import HOPELESS, Change, remedies
+
+__all__ = ["SAFE", "Recovery", "Step"]
+
+SAFE = "a safe recipe's settings"
+"""The name of the last rung."""
+
+# Where something began so early, there is nothing to go back to.
+_BEGINNING = 0.1
+
+# What of a safe recipe is taken over; networks, data and length stay.
+_OF_THE_GAME = ("loss", "penalties", "balance", "g_optimizer", "d_optimizer", "top_k", "warmup")
+
+# What comes all at once.
+_SUDDEN = {"non_finite"}
+
+# So many updates in a row may be left out.
+_SKIPS = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung that was taken.
+
+    Attributes:
+        kind: of the finding.
+        at_step: where the run was.
+        back_to: the step that it went back to.
+        change: the name of what was changed.
+        settings: the top-level settings that it changed.
+        done: whether it is over; a process may be killed on the way.
+    """
+
+    kind: str
+    at_step: int
+    back_to: int
+    change: str
+    settings: Mapping[str, Any]
+    done: bool = False
+
+
+class Recovery:
+    """The remedies of one run. What was tried is in its ``recovery.json``, so that a resume goes on with it.
+
+    Args:
+        run: the run.
+        config: its settings, before any remedy.
+        safe: the settings of a recipe that is known to work on the data; without them that rung is left out.
+
+    Raises:
+        RunError: when the run's ``recovery.json`` cannot be read.
+    """
+
+    def __init__(self, run: Run, config: Config, safe: Config | None = None) -> None:
+        self._run, self._config, self._safe = run, config, safe
+        self.steps = [Step(**it) for it in run.recovery().get("steps", [])]
+        self._skipped: list[int] = []
+
+    def finish(self) -> None:
+        """Finish what a process had begun that was killed."""
+        if self.steps and not self.steps[-1].done:
+            self._carry_out(self.steps[-1])
+
+    @property
+    def config(self) -> Config:
+        """The settings with all remedies."""
+        return self._with({key: value for step in self.steps for key, value in step.settings.items()})
+
+    def _with(self, settings: Mapping[str, Any]) -> Config:
+        return parse(self._config.model_dump(mode="json", by_alias=True) | dict(settings)) if settings else self._config
+
+    def may_skip(self, step: int) -> bool:
+        """Whether an update at ``step`` may be left out: not where those just before it were."""
+        self._skipped.append(step)
+        return len(self._skipped) <= _SKIPS or self._skipped[-1 - _SKIPS] < step - 100
+
+    def next(self, finding: Finding, at_step: int, share: float) -> Step | None:
+        """The next rung for a finding, or None where there is none left.
+
+        Args:
+            finding: what is wrong.
+            at_step: the step of now.
+            share: of the run, after which the finding began.
+        """
+        if len(self.steps) >= self._config.watch.rollbacks or finding.kind in HOPELESS:
+            return None
+        tried = {(step.kind, step.change) for step in self.steps}
+        for change in self._changes(finding):
+            if (finding.kind, change.name) not in tried and self._is_possible(change):
+                back = None if change.anew or share < _BEGINNING else self._good(finding)
+                return Step(finding.kind, at_step, back.step if back else 0, change.name, change.settings)
+        return None
+
+    def _changes(self, finding: Finding) -> Iterator[Change]:
+        settings = self.config.model_dump(mode="json", by_alias=True)
+        for remedy in remedies(finding.kind, finding.evidence):
+            change = remedy(settings)
+            if change is not None:
+                yield change
+        if self._safe is not None:
+            yield Change(SAFE, self._safe_settings(settings), anew=True)
+
+    def _safe_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The safe recipe's game. What is done to G's weights stays: samples are made by G as the settings have it."""
+        assert self._safe is not None
+        safe = self._safe.model_dump(mode="json", by_alias=True)
+        found = {name: safe[name] for name in _OF_THE_GAME}
+        found["constraints"] = {name: it for name, it in settings["constraints"].items() if it["to"] == "G"}
+        if settings["discriminator"]["class"] == safe["discriminator"]["class"]:
+            found["discriminator"] = settings["discriminator"] | safe["discriminator"]
+        return found
+
+    def _is_possible(self, change: Change) -> bool:
+        try:
+            self._with({**{key: it for step in self.steps for key, it in step.settings.items()}, **change.settings})
+        except PoiseError:
+            return False
+        return True
+
+    def _good(self, finding: Finding) -> Checkpoint | None:
+        """The best checkpoint, or the newest from before the finding; that first where all was well until then."""
+        live = self._run.checkpoints.live()
+        best = [it for it in live if it.best is not None]
+        before = [it for it in live if it.step < finding.since_step]
+        candidates = before or best if finding.kind in _SUDDEN else best or before
+        return next(reversed(candidates), None)
+
+    def take(self, step: Step) -> None:
+        """Take a rung: from now on its settings hold, and checkpoints after the step that it went back to are gone."""
+        self.steps.append(step)
+        self._write()
+        self._carry_out(step)
+        self._skipped.clear()
+
+    def _carry_out(self, step: Step) -> None:
+        self._run.checkpoints.go_back(step.back_to)
+        self.steps[-1] = Step(**(asdict(step) | {"done": True}))
+        self._write()
+
+    def _write(self) -> None:
+        self._run.write_recovery({"steps": [asdict(step) for step in self.steps]})
