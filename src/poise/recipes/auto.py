@@ -77,7 +77,11 @@ def _for_images(data: Data) -> Iterator[Chosen]:
         "z_dim", z_dim, f"{count:,} images of {side} x {side}: 128 from 128 x 128 or {_MANY:,} images on, else 64"
     )
     yield from _networks(base, side, count)
-    yield Chosen("penalties", base.penalties, f"relativistic pairs want both; their weights are for {side} x {side}")
+    yield Chosen(
+        "penalties",
+        base.penalties,
+        "relativistic pairs want both" + (f", weighted for {side} x {side}" if side >= 32 else ""),
+    )
     yield _augmentation(base, side, count)
     flip = "nothing tells whether a mirror image is still one of its kind; --flip if it is, which doubles the data"
     yield Chosen("flip", False, flip)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from poise.config import Config
 from poise.files import write_atomic
+from poise.tuning.ledger import TrialRow
 from poise.tuning.page import figure_html, page, table_html, write_page
 from poise.tuning.space import Range, shown
 from poise.tuning.storage import hidden, quietly
-from poise.tuning.study import Study, TrialRow
+from poise.tuning.study import Study
 
 __all__ = ["Written", "facts", "importances", "study_page", "table_rows", "write_results"]
 
@@ -47,7 +48,7 @@ def facts(study: Study, rows: Sequence[TrialRow]) -> dict[str, Any]:
     return {
         "study": study.name,
         "path": str(study.directory),
-        "storage": hidden(study.url),
+        "storage": hidden(study.ledger.url),
         "metric": study.goal.metric,
         "better": "higher" if study.goal.higher_is_better else "lower",
         "counts": counts,
@@ -78,12 +79,12 @@ def importances(study: Study) -> dict[str, float]:
     import optuna
     from optuna.trial import TrialState
 
-    complete = study.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    complete = study.ledger.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if len(complete) < _FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
         return {}
     with quietly(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of settings that all complete trials have alike
-        return dict(optuna.importance.get_param_importances(study.optuna))
+        return dict(optuna.importance.get_param_importances(study.ledger.optuna))
 
 
 class Written(NamedTuple):
@@ -150,13 +151,13 @@ def _sections(study: Study, rows: Sequence[TrialRow]) -> Iterator[tuple[str, str
     if best is not None:
         yield (
             "History",
-            figure_html(visualization.plot_optimization_history(study.optuna, target_name=study.goal.metric)),
+            figure_html(visualization.plot_optimization_history(study.ledger.optuna, target_name=study.goal.metric)),
         )
         for entry in study.space.entries:
             values = [(row.drawn[entry.name], row.value, row.number) for row in rows if _is_point(row, entry.name)]
             if values:
                 yield f"Slice: {entry.name}", figure_html(_slice(values, entry.name, entry.domain, study.goal.metric))
-    yield "Curves", figure_html(visualization.plot_intermediate_values(study.optuna))
+    yield "Curves", figure_html(visualization.plot_intermediate_values(study.ledger.optuna))
     yield "Trials", table_html(table_rows(study, rows))
 
 
