@@ -137,7 +137,7 @@ def merge(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             result[key] = value
             continue
-        if isinstance(old, list) and all(str(place) in map(str, range(len(old))) for place in value):
+        if isinstance(old, list) and value and all(str(place) in map(str, range(len(old))) for place in value):
             result[key] = [value.get(str(place), value.get(place, item)) for place, item in enumerate(old)]
             continue
         if not isinstance(old, dict):
