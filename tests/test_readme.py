@@ -16,6 +16,7 @@ from poise.trainer import make_fabric
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCALE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 PAGES = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
 OWN_PARTS = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
 
@@ -51,7 +52,7 @@ def test_own_parts_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_command_parses() -> None:
     program = typer.main.get_command(app)
-    shells = blocks("sh") + blocks("sh", OWN_PARTS) + blocks("sh", PAGES)
+    shells = [*blocks("sh"), *(block for text in (OWN_PARTS, SCALE, PAGES) for block in blocks("sh", text))]
     lines = [line for block in shells for line in block.splitlines() if line.startswith("poise ")]
     assert len(lines) >= 10
     for line in lines:

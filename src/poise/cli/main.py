@@ -20,7 +20,8 @@ from poise.cli.report import report
 from poise.cli.sample import sample
 from poise.cli.stop import stop
 from poise.cli.train import train
-from poise.errors import NonFiniteError, PoiseError
+from poise.errors import NonFiniteError, PeerError, PoiseError
+from poise.launch import rank_of
 
 __all__ = ["app", "main"]
 
@@ -77,7 +78,7 @@ def main() -> NoReturn:
         error.show()  # type: ignore[attr-defined]  # all that Typer raises have it; their common class has no name
         sys.exit(error.exit_code)
     except PoiseError as error:
-        _leave(str(error), 1 if isinstance(error, NonFiniteError) else 2)
+        _leave(str(error), 1 if isinstance(error, NonFiniteError | PeerError) else 2, error.is_known_to_all)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with '| head'; what is left has nowhere to go
@@ -97,8 +98,11 @@ def _run() -> None:
         program.invoke(context)
 
 
-def _leave(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+def _leave(message: str, code: int, is_known_to_all: bool = False) -> NoReturn:
+    """Say what went wrong; of several processes that know, the first one does."""
+    rank = rank_of()
+    if not (rank and is_known_to_all):
+        typer.echo(f"process {rank}: error: {message}" if rank else f"error: {message}", err=True)
     sys.exit(code)
 
 

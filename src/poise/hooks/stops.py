@@ -21,14 +21,14 @@ class Stops(Hook):
     A second Ctrl-C ends the process at once.
 
     Args:
-        request: the file whose presence asks for a stop; removed when it is obeyed.
+        request: the file whose presence asks for a stop; removed when it is obeyed. None for no such file.
         max_seconds: wall-clock seconds that training may take; None for no limit.
         signals: the signals to obey; the handlers they had are put back at the end.
     """
 
     def __init__(
         self,
-        request: Path,
+        request: Path | None,
         max_seconds: float | None = None,
         signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM),
     ) -> None:
@@ -62,7 +62,7 @@ class Stops(Hook):
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")
-        if now - self._polled >= POLL_SECONDS:
+        if self._request is not None and now - self._polled >= POLL_SECONDS:
             self._polled = now
             if self._request.exists():
                 self._request.unlink(missing_ok=True)
