@@ -35,7 +35,7 @@ class Board:
         self.url = f"http://{self.host}"
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers={"Host": self.host} | given)
         answer = connection.getresponse()
@@ -48,7 +48,7 @@ class Board:
 
     def told(self, name: str) -> dict[str, Any]:
         """The row of a run in the table, once it was judged."""
-        for _ in range(100):
+        for _ in range(600):
             row = next(row for row in self.ask("/api/table").json if row["name"] == name)
             if row["verdict"] is not None:
                 return dict(row)

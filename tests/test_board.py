@@ -280,7 +280,7 @@ def started(root: Path, *options: str, **given: Any) -> Iterator[tuple[subproces
 def test_a_signal_ends_it_quietly(tmp_path: Path, name: str) -> None:
     with started(tmp_path, "--port", "0") as (process, _):
         process.send_signal(getattr(signal, name))
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
         assert process.stdout is not None
         assert process.stdout.read() == ""
 
@@ -294,7 +294,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert process.poll() is None
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
         time.sleep(1.5)
         assert process.poll() is None
         os.close(ours)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:
