@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         schedules,
         session,
         testing,
+        tuning,
     )
     from poise.trainer import Trainer
 
@@ -58,6 +59,7 @@ _MODULES = (
     "session",
     "testing",
     "trainer",
+    "tuning",
 )
 _NAMES = {"Trainer": "trainer"}
 
@@ -85,6 +87,7 @@ __all__ = [
     "session",
     "testing",
     "trainer",
+    "tuning",
 ]
 
 

@@ -38,6 +38,14 @@ class DeviceError(PoiseError, RuntimeError):
     """The device or precision that was asked for is not there."""
 
 
+class StudyError(PoiseError, RuntimeError):
+    """A study cannot go on: its storage is gone, or none of its trials can be carried out."""
+
+
+class StorageError(StudyError):
+    """The storage of a study does not answer."""
+
+
 class NonFiniteError(PoiseError, RuntimeError):
     """A loss or a gradient is NaN or infinite; no weight was changed by it."""
 

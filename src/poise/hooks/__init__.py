@@ -5,8 +5,8 @@ from poise.hooks.log import Log
 from poise.hooks.mirror import Mirror, Sink
 from poise.hooks.samples import Samples
 from poise.hooks.save import Save
-from poise.hooks.stops import Stops
+from poise.hooks.stops import INTERRUPTIONS, Stops
 from poise.hooks.viewers import HOOKS
 from poise.trainer import Hook
 
-__all__ = ["HOOKS", "Evaluate", "Hook", "Log", "Mirror", "Samples", "Save", "Sink", "Stops"]
+__all__ = ["HOOKS", "INTERRUPTIONS", "Evaluate", "Hook", "Log", "Mirror", "Samples", "Save", "Sink", "Stops"]

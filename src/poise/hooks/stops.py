@@ -9,7 +9,12 @@ from typing import Any
 
 from poise.trainer import Hook, Trainer
 
-__all__ = ["POLL_SECONDS", "Stops"]
+__all__ = ["INTERRUPTIONS", "POLL_SECONDS", "Stops"]
+
+_CTRL_C = "Ctrl-C"
+
+INTERRUPTIONS = (_CTRL_C, signal.SIGTERM.name)
+"""Reasons of a stop that say nothing about the training: the process was asked to leave."""
 
 # How often a request file is looked for.
 POLL_SECONDS = 0.5
@@ -58,7 +63,7 @@ class Stops(Hook):
     def after_step(self, trainer: Trainer) -> None:
         """Stop if something asks for it."""
         if self._received is not None:
-            trainer.stop("Ctrl-C" if self._received is signal.SIGINT else self._received.name)
+            trainer.stop(_CTRL_C if self._received is signal.SIGINT else self._received.name)
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")

@@ -86,10 +86,11 @@ def said_when_long(say: Callable[[str], None], seconds: float = 2.0) -> Progress
 def fitting_metrics(data: Data, features: str) -> tuple[str, ...]:
     """The metrics that training measures unless told otherwise; the first is the one to choose by.
 
-    On pixels FID and KID say little, and the sliced Wasserstein distance is of no use beside what has features.
+    On pixels FID and KID say little, and the sliced Wasserstein distance is of no use beside what has features. Of
+    points whose density is known, counts of modes make it noise: see docs/decisions.md.
     """
     if data.kind == "vectors":
-        return ("swd",) if data.density is None else ("swd", "modes")
+        return ("swd",) if data.density is None else ("modes", "swd")
     return ("swd",) if features == "raw" else ("kid", "fid")
 
 

@@ -93,6 +93,7 @@ class Session:
         safe: the settings of a recipe that is known to work on the data, for the watch to fall back on.
         hooks: called after the session's own, in the first process.
         seen: called with each new row of the log.
+        evaluated: called with each new row of the metrics.
         say: called with each line that a person should read.
 
     Raises:
@@ -117,6 +118,7 @@ class Session:
         safe: Config | None = None,
         hooks: Sequence[Hook] = (),
         seen: Callable[[dict[str, Any]], None] = lambda row: None,
+        evaluated: Callable[[dict[str, Any]], None] = lambda row: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.config = config.model_copy(update={"fingerprint": data.fingerprint})
@@ -131,7 +133,7 @@ class Session:
         _require_one_training(self._world, self.config)
         self.run = self._world.of_first(run)
         self._hooks = [*build_hooks(config, self.run, trust, self._hook_failed), *hooks] if self._world.is_first else []
-        self._seen = seen
+        self._seen, self._evaluated = seen, evaluated
         self._say = say if self._world.is_first else lambda line: None
         self._execution = execution_for(config, data.shape, self._fabric)
         self._trust = trust
@@ -471,7 +473,7 @@ class Session:
             save,
             higher_is_better=self._evaluation.higher_is_better,
             failed=self._evaluation_failed,
-            seen=watch.metrics if watch else lambda row: None,
+            seen=self._metrics_row,
         )
         if not self._world.is_first:
             return [evaluate]
@@ -494,6 +496,11 @@ class Session:
         self._seen(row)
         if self._watch is not None:
             self._watch.log(row)
+
+    def _metrics_row(self, row: dict[str, Any]) -> None:
+        self._evaluated(row)
+        if self._watch is not None:
+            self._watch.metrics(row)
 
     def _draw_real(self) -> None:
         """Draw real samples as generated ones are drawn, once."""
