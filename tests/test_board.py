@@ -1,85 +1,26 @@
 """The board's server: what it answers, whom it refuses, how it begins and ends. test_pages.py opens its pages."""
 
-import http.client
-import json
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import uvicorn
 
-from poise.board.app import app_of
+from by_hand import make_run
 from poise.board.reader import Reader
 from poise.board.shelf import Shelf
 from poise.errors import RunError
 from poise.report import Record
 from poise.runs import Run, State, Status
-from test_doctor import make_run
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-
-class Board:
-    """A board that is served in a thread."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.host = f"127.0.0.1:{port}"
-        self.url = f"http://{self.host}"
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, headers={"Host": self.host} | given)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
-
-    def token(self) -> str:
-        return self.ask("/").content.decode().split('name="poise-token" content="')[1].split('"')[0]
-
-    def told(self, name: str) -> dict[str, Any]:
-        """The row of a run in the table, once it was judged."""
-        for _ in range(100):
-            row = next(row for row in self.ask("/api/table").json if row["name"] == name)
-            if row["verdict"] is not None:
-                return dict(row)
-            time.sleep(0.05)
-        raise AssertionError("no verdict came")
-
-
-@contextmanager
-def serving(root: Path, host: str = "127.0.0.1") -> Iterator[Board]:
-    shelf = Shelf(root)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app_of(shelf, host), log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield Board(listening.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join()
-            shelf.close()
+from serving import Board, serving
 
 
 @pytest.fixture
@@ -339,7 +280,7 @@ def started(root: Path, *options: str, **given: Any) -> Iterator[tuple[subproces
 def test_a_signal_ends_it_quietly(tmp_path: Path, name: str) -> None:
     with started(tmp_path, "--port", "0") as (process, _):
         process.send_signal(getattr(signal, name))
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
         assert process.stdout is not None
         assert process.stdout.read() == ""
 
@@ -353,7 +294,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert process.poll() is None
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
@@ -364,7 +305,7 @@ def test_it_ends_with_its_terminal(tmp_path: Path) -> None:
         time.sleep(1.5)
         assert process.poll() is None
         os.close(ours)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_port_that_is_taken_is_passed_over(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ where it is missing.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import pytest
 from PIL import Image
 
 import poise.report.record
+from by_hand import COLLAPSE, OVER, make_run
 from poise.report import Record
 from poise.report.html import render
 from poise.runs import Run, State, Status
-from test_board import Board, serving
-from test_doctor import COLLAPSE, OVER, make_run
+from serving import Board, serving
 
 CHROMIUM = os.environ.get("POISE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 DESKTOP, PHONE = (1280, 900), (390, 800)
@@ -27,11 +28,13 @@ DESKTOP, PHONE = (1280, 900), (390, 800)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if not CHROMIUM:
-        if os.environ.get("POISE_BROWSER") == "required":
-            pytest.fail("POISE_BROWSER is required and there is no chromium: apt-get install chromium")
-        pytest.skip("there is no chromium: apt-get install chromium, or name another by POISE_CHROMIUM")
-    sync_api = pytest.importorskip("playwright.sync_api")
+    missing = "" if CHROMIUM else "there is no chromium: apt-get install chromium, or name another by POISE_CHROMIUM"
+    if not find_spec("playwright"):
+        missing = "there is no playwright: pip install 'poise[test]'"
+    if missing:
+        (pytest.fail if os.environ.get("POISE_BROWSER") == "required" else pytest.skip)(missing)
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as playwright:
         # Root may not have the sandbox; what is opened here is our own.
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])

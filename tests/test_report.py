@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from by_hand import make_run
 from poise.metrics import BETTER
 from poise.report import Record
 from poise.report.charts import charts_of, ruler_of
@@ -21,7 +22,6 @@ from poise.report.scores import BETTER as SHOWN_BETTER
 from poise.report.scores import scores_of
 from poise.report.spread import spread
 from poise.runs import Run
-from test_doctor import make_run
 
 
 def data_of(html: str) -> Any:
