@@ -54,6 +54,23 @@ def folder(path: Path, n: int = 20, side: int = 8) -> Path:
 # The way through.
 
 
+def test_auto_prints_each_choice_with_its_reason(poise: Any) -> None:
+    done = poise("train", "digits", "--recipe", "auto", "--batch", "8", "--steps", "2", "--set", "evaluate.samples=50")
+    assert "recipe auto" in done.stdout
+    assert "  z_dim = 64: 1,797 images of 8 x 8: " in done.stdout
+    assert "  augment = none: 8 x 8 has little that could be changed" in done.stdout
+    assert "  batch = " not in done.stdout  # that was given
+    dry = poise("train", "digits", "--recipe", "auto", "--dry-run")
+    assert "  batch = 64: 1,797 images: 64 at a time" in dry.stderr
+    assert "batch: 64" in dry.stdout
+
+
+def test_a_search_without_its_package_says_what_to_install(poise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = poise("tune", "digits", "--trials", "1", code=2)
+    assert "a search needs Optuna, which is not installed: pip install 'poise[tune]'" in done.stderr
+
+
 def test_train_sample_show_and_runs(poise: Any, tmp_path: Path) -> None:
     trained = poise("train", "digits", *TINY)
     assert "digits: 1,797 images of 8 x 8 x 1, 10 classes" in trained.stdout

@@ -352,3 +352,24 @@ def test_files(tmp_path: Any, content: str | None, words: str) -> None:
         path.write_text(content)
     with pytest.raises(ConfigError, match=rf"recipe.yaml {words}"):
         parse_file(path)
+
+
+def test_a_place_of_a_list_can_be_set() -> None:
+    one = config("g_optimizer.betas=[0.5, 0.999]", "g_optimizer.betas.0=0.25")
+    assert one.g_optimizer.betas == (0.25, 0.999)
+    with pytest.raises(ConfigError, match=r"g_optimizer\.betas is "):
+        config("g_optimizer.betas=[0.5, 0.999]", "g_optimizer.betas.2=0.25")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("batch: 8\nz_dim: 2\nbatch: 16\n", "line 3: 'batch' is there twice, first in line 1"),
+        ("loss: {class: hinge, class: vanilla}\n", "line 1: 'class' is there twice, first in line 1"),
+    ],
+)
+def test_a_file_that_says_one_thing_twice_is_refused(tmp_path: Any, content: str, words: str) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=words):
+        parse_file(path)

@@ -18,7 +18,7 @@ from poise.losses import LOSSES
 from poise.models import INITIALIZERS, Growing
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES
-from poise.recipes import RECIPES, resolve
+from poise.recipes import RECIPES, chosen_by_auto, resolve
 from poise.trainer import Trainer, make_fabric
 
 KINDS = ["digits", "ring8"]
@@ -197,3 +197,64 @@ def test_schedules_end_with_the_run_unless_they_say_when() -> None:
     stated.nimg = 1000
     stated._begin_step()
     assert float(stated._moves["G"].player.optimizer.param_groups[0]["lr"]) == 0.5
+
+
+# The recipe that looks at the data.
+
+
+def images(count: int, side: int) -> np.ndarray[Any, Any]:
+    """So many that take no memory: one, again and again."""
+    one = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    return np.broadcast_to(one, (count, side, side, 3))
+
+
+def auto(data: Any, size: int | None = None) -> Config:
+    return resolve(load(data, size=size), "auto")
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "network", "augment", "batch", "z_dim"),
+    [
+        (1_000, 16, "dcgan", None, 64, 64),
+        (40, 16, "dcgan", None, 4, 64),
+        (1_000, 32, "r3gan", "ada", 64, 64),
+        (6_000, 32, "r3gan", "ada", 64, 64),
+        (50_000, 32, "r3gan", None, 64, 128),
+        (200, 128, "r3gan", "ada", 16, 128),
+    ],
+)
+def test_auto_follows_the_images(
+    count: int, side: int, network: str, augment: str | None, batch: int, z_dim: int
+) -> None:
+    one = auto(images(count, side), side)
+    assert (one.generator.class_, one.discriminator.class_) == (network, network)
+    assert (one.augment.class_ if one.augment else None, one.batch, one.z_dim) == (augment, batch, z_dim)
+    assert one.recipe == "auto"
+
+
+def test_auto_strengthens_augmentation_by_verdicts_where_images_are_few() -> None:
+    few, more = auto(images(1_000, 32)).augment, auto(images(6_000, 32)).augment
+    assert few is not None
+    assert few.adaptive is not None
+    assert more is not None
+    assert more.adaptive is None
+
+
+def test_auto_follows_the_vectors() -> None:
+    rng = np.random.default_rng(0)
+    wide = auto(rng.normal(size=(6_000, 20)).astype(np.float32))
+    assert (wide.generator.options["width"], wide.z_dim, wide.batch) == (256, 20, 256)
+    few = auto(rng.normal(size=(100, 2)).astype(np.float32))
+    assert (few.generator.options["width"], few.z_dim, few.batch) == (128, 8, 8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_auto_says_why(kind: str) -> None:
+    data = load(kind)
+    one = auto(kind)
+    choices = {it.setting: it for it in chosen_by_auto(data)}
+    assert {"batch", "z_dim", "generator", "discriminator", "kimg", "evaluate", "conditional"} <= set(choices)
+    for setting, choice in choices.items():
+        assert getattr(one, setting) == choice.value
+        assert str(choice).startswith(f"{setting} = ")
+        assert len(choice.why) > 10

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         optimizers,
+        parallel,
         penalties,
         recipes,
         report,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         schedules,
         session,
         testing,
+        tuning,
     )
     from poise.trainer import Trainer
 
@@ -48,6 +50,7 @@ _MODULES = (
     "metrics",
     "models",
     "optimizers",
+    "parallel",
     "penalties",
     "recipes",
     "report",
@@ -56,6 +59,7 @@ _MODULES = (
     "session",
     "testing",
     "trainer",
+    "tuning",
 )
 _NAMES = {"Trainer": "trainer"}
 
@@ -74,6 +78,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "parallel",
     "penalties",
     "recipes",
     "report",
@@ -82,6 +87,7 @@ __all__ = [
     "session",
     "testing",
     "trainer",
+    "tuning",
 ]
 
 

@@ -5,7 +5,13 @@ from difflib import get_close_matches
 
 
 class PoiseError(Exception):
-    """Root of every error that poise raises on purpose; its message is one short paragraph for a person."""
+    """Root of every error that poise raises on purpose; its message is one short paragraph for a person.
+
+    Attributes:
+        is_known_to_all: whether every process of the training raises it, so that one of them has to say it.
+    """
+
+    is_known_to_all = False
 
 
 class ConfigError(PoiseError, ValueError):
@@ -32,8 +38,20 @@ class DeviceError(PoiseError, RuntimeError):
     """The device or precision that was asked for is not there."""
 
 
+class StudyError(PoiseError, RuntimeError):
+    """A study cannot go on: its storage is gone, or none of its trials can be carried out."""
+
+
+class StorageError(StudyError):
+    """The storage of a study does not answer."""
+
+
 class NonFiniteError(PoiseError, RuntimeError):
     """A loss or a gradient is NaN or infinite; no weight was changed by it."""
+
+
+class PeerError(PoiseError, RuntimeError):
+    """Another process of the same training has ended, or cannot be reached."""
 
 
 class MetricError(PoiseError, ValueError):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from poise.balance.adaptive import AdaptiveCritic, Balanced, LossRatio, ProportionalControl
+from poise.balance.feedback import Feedback
 from poise.balance.fixed import Accumulate, Alternating, Simultaneous
 from poise.balance.policy import Balance, Combine, Phase, Plan, Role
 
@@ -21,6 +22,7 @@ __all__ = [
     "Balance",
     "Balanced",
     "Combine",
+    "Feedback",
     "LossRatio",
     "Phase",
     "Plan",
@@ -38,6 +40,7 @@ BALANCES: Final[Mapping[str, type[Balance]]] = MappingProxyType(
         "adaptive_critic": AdaptiveCritic,
         "loss_ratio": LossRatio,
         "proportional_control": ProportionalControl,
+        "auto": Feedback,
     }
 )
 """Every policy by its name."""

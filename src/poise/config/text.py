@@ -16,7 +16,17 @@ __all__ = ["differences", "dump", "merge", "override", "parse", "parse_file"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose ``1e-4`` is a number and whose ``1:30`` is text, as in YAML 1.2 and in Python."""
+    """YAML whose ``1e-4`` is a number and whose ``1:30`` is text, as in YAML 1.2 and in Python; no key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node, as long as each key stands in it once: of two, one would be lost without a word."""
+        first: dict[Any, yaml.Mark] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in first:
+                line, before = key.start_mark.line + 1, first[key.value].line + 1
+                raise ValueError(f"line {line}: '{key.value}' is there twice, first in line {before}")
+            first[key.value] = key.start_mark
+        return super().construct_mapping(node, deep)
 
 
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -113,7 +123,7 @@ def merge(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Lay settings over others, field by field.
 
     A part given by its bare name stands for its class. A new ``class`` brings its own defaults: of the old one's
-    options only ``lr`` stays.
+    options only ``lr`` stays. A mapping whose keys are places, such as ``{0: 0.5}``, changes these places of a list.
 
     Args:
         fields: nested settings; not changed.
@@ -126,6 +136,9 @@ def merge(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             value = {"class": value}
         if not isinstance(value, Mapping):
             result[key] = value
+            continue
+        if isinstance(old, list) and value and all(str(place) in map(str, range(len(old))) for place in value):
+            result[key] = [value.get(str(place), value.get(place, item)) for place, item in enumerate(old)]
             continue
         if not isinstance(old, dict):
             old = {"class": old} if isinstance(old, str) else {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from poise.diagnosis.course import Course, Series
+from poise.diagnosis.course import Course, Series, number
 from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.diagnosis.finding import Finding, Severity
 
@@ -43,6 +43,20 @@ class Diagnosis:
     def event(self, row: Row) -> None:
         """Take a row of ``events.jsonl``."""
         self._take(self._course.events, "events", row)
+
+    def take(
+        self,
+        log: Iterable[Row] = (),
+        metrics: Iterable[Row] = (),
+        probes: Iterable[Row] = (),
+        events: Iterable[Row] = (),
+    ) -> None:
+        """Take the next rows of all files: each when it was written, as the live watch sees them."""
+        # What is of one step came in this order.
+        files = ((log, self.log), (metrics, self.metrics), (probes, self.probe), (events, self.event))
+        rows = [(_step(row), turn, take, row) for turn, (given, take) in enumerate(files) for row in given]
+        for _, _, take, row in sorted(rows, key=lambda it: it[:2]):
+            take(row)
 
     def _take(self, series: Series, file: str, row: Row) -> None:
         series.add(row)
@@ -98,14 +112,9 @@ def diagnose(
         events: rows of ``events.jsonl``.
     """
     diagnosis = Diagnosis(config)
-    # Each row when it was written, as the live watch saw them: what is of one step came in this order.
-    files = ((log, diagnosis.log), (metrics, diagnosis.metrics), (probes, diagnosis.probe), (events, diagnosis.event))
-    rows = [(_step(row), turn, take, row) for turn, (given, take) in enumerate(files) for row in given]
-    for _, _, take, row in sorted(rows, key=lambda it: it[:2]):
-        take(row)
+    diagnosis.take(log, metrics, probes, events)
     return diagnosis.findings
 
 
 def _step(row: Row) -> float:
-    step = row.get("step")
-    return float(step) if isinstance(step, int | float) else 0.0
+    return number(row.get("step")) or 0.0

@@ -23,7 +23,28 @@ from poise.config import (
 from poise.data import Data
 from poise.models import PRESETS
 
-__all__ = ["DEFAULTS", "RECIPES", "Recipe", "default_for"]
+__all__ = [
+    "DEFAULTS",
+    "Recipe",
+    "adaptive_critic",
+    "balanced",
+    "default_for",
+    "feature_matching",
+    "hinge_sn",
+    "lsgan",
+    "minimax",
+    "points",
+    "progressive",
+    "r1",
+    "r3gan",
+    "ragan",
+    "relativistic",
+    "sngan",
+    "ttur",
+    "vanilla",
+    "wgan",
+    "wgan_gp",
+]
 
 Recipe = Callable[[Data], Config]
 
@@ -277,29 +298,6 @@ def ragan(data: Data) -> Config:
     """The relativistic average loss, with DCGAN's settings. Jolicoeur-Martineau 2018, arXiv 1807.00734."""
     return _config(data, loss=Part(class_="relativistic_average"), optimizer=_adam(2e-4, 0.5, 0.999))
 
-
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {
-        "r3gan": r3gan,
-        "points": points,
-        "relativistic": relativistic,
-        "vanilla": vanilla,
-        "minimax": minimax,
-        "wgan": wgan,
-        "wgan-gp": wgan_gp,
-        "hinge-sn": hinge_sn,
-        "sngan": sngan,
-        "lsgan": lsgan,
-        "feature-matching": feature_matching,
-        "ttur": ttur,
-        "r1": r1,
-        "ragan": ragan,
-        "balanced": balanced,
-        "adaptive-critic": adaptive_critic,
-        "progressive": progressive,
-    }
-)
-"""Every recipe by its name."""
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"r3gan": "images of 32 x 32 and more", "relativistic": "smaller images", "points": "vectors"}

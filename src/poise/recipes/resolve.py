@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from poise.config import Config, merge, override, parse, parse_file
 from poise.data import Data
 from poise.errors import ConfigError, nearest
-from poise.recipes.recipes import RECIPES, default_for
+from poise.recipes.recipes import default_for
+from poise.recipes.table import RECIPES
 
-__all__ = ["chosen_size", "resolve"]
+__all__ = ["as_recipe", "chosen_size", "resolve"]
 
 
 def _is_file(recipe: str) -> bool:
@@ -57,6 +60,22 @@ def resolve(
 
 
 _ENDS = ("steps", "kimg")
+
+
+def as_recipe(config: Config, data: Data) -> str:
+    """A recipe file of a config: what it has otherwise than its recipe.
+
+    Args:
+        config: the settings; of a recipe of this name.
+        data: what they were made for; :func:`resolve` gives them back for it.
+    """
+    name = config.recipe or default_for(data)
+    base, own = (it.model_dump(mode="json", by_alias=True) for it in (RECIPES[name](data), config))
+    changed = {key: value for key, value in own.items() if value != base[key] and key not in _OF_THE_DATA}
+    return yaml.safe_dump({"recipe": name} | changed, sort_keys=False, allow_unicode=True)
+
+
+_OF_THE_DATA = ("recipe", "data", "fingerprint", "classes")
 
 
 def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]) -> int | None:

@@ -21,6 +21,9 @@ _BEGINNING = 0.1
 # What of a safe recipe is taken over; networks, data and length stay.
 _OF_THE_GAME = ("loss", "penalties", "balance", "g_optimizer", "d_optimizer", "top_k", "warmup")
 
+# What comes all at once.
+_SUDDEN = {"non_finite"}
+
 # So many updates in a row may be left out.
 _SKIPS = 3
 
@@ -64,8 +67,9 @@ class Recovery:
         self._skipped: list[int] = []
 
     def finish(self) -> None:
-        """Finish what a process had begun that was killed."""
+        """Finish the last rung, which a process that was killed may have begun: checkpoints after its step go."""
         if self.steps and not self.steps[-1].done:
+            self._write()
             self._carry_out(self.steps[-1])
 
     @property
@@ -125,17 +129,16 @@ class Recovery:
         return True
 
     def _good(self, finding: Finding) -> Checkpoint | None:
-        """The best checkpoint, or the newest from before the finding began."""
+        """The best checkpoint, or the newest from before the finding; that first where all was well until then."""
         live = self._run.checkpoints.live()
         best = [it for it in live if it.best is not None]
         before = [it for it in live if it.step < finding.since_step]
-        return next(reversed(best or before), None)
+        candidates = before or best if finding.kind in _SUDDEN else best or before
+        return next(reversed(candidates), None)
 
-    def take(self, step: Step) -> None:
-        """Take a rung: from now on its settings hold, and checkpoints after the step that it went back to are gone."""
+    def begin(self, step: Step) -> None:
+        """Take a rung: from now on its settings hold; :meth:`finish` does the rest."""
         self.steps.append(step)
-        self._write()
-        self._carry_out(step)
         self._skipped.clear()
 
     def _carry_out(self, step: Step) -> None:

@@ -71,20 +71,30 @@ class Player:
         self._gathering = GATHERINGS[combine or "average"]
         self._gathered: Average | None = None
         self._kimg = 0.0
+        self._lr_factor = 1.0
         self._taken = 0
         self.updates = 0
 
-    def progress(self, kimg: float) -> None:
-        """Take the settings of the optimizer that are scheduled for ``kimg`` thousand real images."""
+    def progress(self, kimg: float, lr_factor: float = 1.0) -> None:
+        """Take the settings of the optimizer for ``kimg`` thousand real images.
+
+        Args:
+            kimg: where schedules are.
+            lr_factor: what the learning rate is multiplied by.
+        """
         self._kimg = kimg
-        if self._schedule is not None:
-            settings = self._schedule.at(kimg)
-            for group in self.optimizer.param_groups:
-                for name, value in settings.items():
-                    if isinstance(group[name], Tensor):
-                        group[name].fill_(value)  # recorded programs read it
-                    else:
-                        group[name] = value
+        scheduled = {} if self._schedule is None else self._schedule.at(kimg)
+        is_changed = lr_factor != self._lr_factor
+        self._lr_factor = lr_factor
+        for group, given in zip(self.optimizer.param_groups, self._settings, strict=True):
+            settings = dict(scheduled)
+            if "lr" in settings or is_changed:
+                settings["lr"] = lr_factor * settings.get("lr", given["lr"])
+            for name, value in settings.items():
+                if isinstance(group[name], Tensor):
+                    group[name].fill_(value)  # recorded programs read it
+                else:
+                    group[name] = value
 
     @property
     def is_plain(self) -> bool:
@@ -182,6 +192,7 @@ class Player:
         match_memory_format(self.optimizer)
         for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)
+        self._lr_factor = 1.0
         self.updates = state["updates"]
 
 

@@ -136,7 +136,7 @@ class Probe:
         if self._everything is not None:
             near = _nearest(fake, self._everything, others=False).median().item()
             numbers |= _named(copies=_ratio(near, self._apart))
-        self._fakes = fake
+        self._fakes = fake.clone()  # not a part of a network's own
         return numbers
 
     def _range(self, fake: Tensor) -> Numbers:

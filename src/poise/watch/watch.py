@@ -66,6 +66,7 @@ class Watch(Hook):
         """Go on from the rows that stand; before the first step, measure what training begins with."""
         self.demand = None
         self._safely(self._begin, trainer)
+        self._ask(trainer)
 
     def _begin(self, trainer: Trainer) -> None:
         run, step = self._run, trainer.steps
@@ -96,6 +97,9 @@ class Watch(Hook):
             self._safely(self._probe.remember, trainer)
         elif trainer.steps % self._every == 0:
             self._safely(self._look, trainer)
+        self._ask(trainer)
+
+    def _ask(self, trainer: Trainer) -> None:
         if self.demand is not None and trainer.stop_reason is None:
             trainer.stop(self.reason)
 

@@ -1,5 +1,8 @@
 """Trainings that break: numbers that are not finite, gradients and steps out of all proportion, players never alive."""
 
+from collections.abc import Mapping
+from statistics import median_low
+
 from poise.diagnosis.course import Course, number
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
@@ -12,18 +15,18 @@ _NAMES = {"d": "discriminator", "g": "generator"}
 
 def non_finite(course: Course) -> Sign | None:
     """A loss, a gradient or a score that is NaN or infinite: an event of the guard, or a number that the log lacks."""
+    broken: Sign | None = None
     for row in course.events.rows:
-        if row.get("kind") in ("non_finite", "skipped_update") and number(row.get("step")) is not None:
+        if row.get("kind") == "rolled_back":
+            broken = None
+        elif row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
             evidence = row.get("evidence")
-            error = evidence.get("error", "") if isinstance(evidence, dict) else ""
-            return _not_finite(int(row["step"]), {"error": str(error)})
-    for row in course.log.rows:
-        holes = [name for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm") if name in row]
-        holes = [name for name in holes if number(row[name]) is None]
-        if holes:
-            step = number(row.get("step"))
-            return _not_finite(course.log.last_step if step is None else int(step), {"not_finite": holes})
-    return None
+            error = evidence.get("error", "") if isinstance(evidence, Mapping) else ""
+            broken = _not_finite(int(at), {"error": str(error)})
+    if broken is not None:
+        return broken
+    hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
+    return None if hole is None else _not_finite(hole[0], {"not_finite": hole[1]})
 
 
 def _not_finite(step: int, evidence: dict[str, object]) -> Sign:
@@ -82,10 +85,10 @@ def exploding_gradients(course: Course) -> Sign | None:
 def huge_steps(course: Course) -> Sign | None:
     """Steps that change a network's weights by a large part of their size."""
     for player, name in _NAMES.items():
-        recent = course.probes.last(f"{player}_step", 2)
-        if not recent:
+        recent = course.probes.points(f"{player}_step")[-4:]
+        if len(recent) < 2:
             continue
-        size = min(value for _, value in recent)
+        size = median_low(value for _, value in recent)
         if size < 0.05:
             continue
         return Sign(

@@ -15,7 +15,7 @@ def mode_collapse(course: Course) -> Sign | None:
     """Fakes that differ from each other far less than reals do, fully or in part; or that miss modes and classes."""
     recent = course.probes.last("diversity", _PROBES)
     share = course.share
-    if recent and course.probes.count >= 6 and (share is None or share >= 0.1):
+    if recent and course.probes.count >= 6 and (share is None or share >= 0.15):
         most = max(value for _, value in recent)
         nearest = course.probes.last("nearest", _PROBES)
         close = max((value for _, value in nearest), default=1.0)

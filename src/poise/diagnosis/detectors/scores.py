@@ -8,13 +8,17 @@ from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 __all__ = ["HIGHER_IS_BETTER", "no_progress", "past_best"]
 
 HIGHER_IS_BETTER = frozenset(
-    {"precision", "recall", "density", "coverage", "modes", "high_quality", "is", "inception_score", "isc"}
+    {"precision", "recall", "density", "coverage", "modes", "classes", "high_quality", "is", "inception_score", "isc"}
 )
 """Numbers of which more is better; of all others less is."""
 
 _NOT_SCORES = frozenset({"step", "nimg", "seed", "real_samples", "fake_samples", "seconds", "kimg", "epoch"})
 _EVALUATIONS = 3
 _TAU = 1.3
+_MANY = 10
+
+# The share of a run in which scores may still go up and down.
+_EARLY = 0.25
 
 
 def chosen(course: Course) -> str | None:
@@ -39,13 +43,18 @@ def past_best(course: Course) -> Sign | None:
     if name is None or len(points) <= _EVALUATIONS:
         return None
     best_step, best = (max if _is_higher_better(name) else min)(points, key=lambda it: it[1])
+    if best_step == points[0][0] and len(points) < _MANY:
+        return None  # what has learned nothing may score better than what has learned a little
+    if _comes_nearer(course, best_step):
+        return None
     recent = [value for step, value in points[-_EVALUATIONS:] if step > best_step]
     if len(recent) < _EVALUATIONS or not all(_is_far_worse(course, name, value, best) for value in recent):
         return None
     worse = next(step for step, value in points if step > best_step and _is_far_worse(course, name, value, best))
     times = _times(name, median(recent), best)
+    is_early = course.share is not None and course.share < _EARLY
     return Sign(
-        SEVERE if times >= 2 else WARNING,
+        SEVERE if times >= 2 and not is_early else WARNING,
         rounded(**{name: recent[-1], "best": best, "best_step": float(best_step), "times_worse": times}),
         f"{name} was best at step {best_step:,} ({best:.4g}) and has been {times:.2g} times worse for "
         f"{len(recent)} evaluations: from there on the training spoilt what it had learned.",
@@ -53,6 +62,13 @@ def past_best(course: Course) -> Sign | None:
         "or let them decay by a cosine schedule.",
         worse,
     )
+
+
+def _comes_nearer(course: Course, since_step: int) -> bool:
+    """Whether samples have come nearer to the data since, so that a score that was better then was good by chance."""
+    points = course.probes.points("swd")
+    before = [value for step, value in points if step <= since_step]
+    return len(points) >= 3 and bool(before) and median(value for _, value in points[-3:]) < 0.8 * before[-1]
 
 
 def no_progress(course: Course) -> Sign | None:
@@ -67,7 +83,7 @@ def no_progress(course: Course) -> Sign | None:
     if best - floor < 0.8 * (first[1] - floor):
         return None
     return Sign(
-        SEVERE,
+        SEVERE if share is None or share >= 0.5 else WARNING,
         rounded(swd=points[-1][1], best=best, at_the_start=first[1], swd_floor=floor),
         "Samples are as far from the data as those of the untrained generator were: nothing was learned.",
         "Begin with the default recipe; compare learning rates, loss and penalty weights with its own "
