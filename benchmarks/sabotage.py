@@ -190,14 +190,14 @@ SABOTAGES: Mapping[str, Case] = {
     "few images": Case("digits", "vanilla", ("batch=32",), kinds("memorization"), few),
     "wrong range": Case("digits", "relativistic", (), kinds("range_mismatch"), spoil=shrink),
     "NaN in a weight": Case("digits", "relativistic", (), kinds("non_finite"), spoil=poison, recoverable=True),
-    "penalty x 1000": Case(
+    "penalty x 10,000,000": Case(
         "digits",
         "relativistic",
         ("penalties.r1.weight=2000000", "penalties.r2.weight=2000000"),
         kinds("generator_wins no_progress"),
         recoverable=True,
     ),
-    "hinge without spectral norm, high lr": Case(
+    "hinge without spectral norm, D's learning rate x 250": Case(
         "digits",
         "hinge-sn",
         ("constraints={}", "d_optimizer.lr=0.05", "g_optimizer.lr=0.005"),
@@ -215,7 +215,7 @@ SABOTAGES: Mapping[str, Case] = {
     "no penalty, beta1 0.9 on a ring": Case(
         "ring8",
         "vanilla",
-        ("g_optimizer.lr=0.002", "g_optimizer.betas=[0.9, 0.999]", "d_optimizer.lr=0.0002"),
+        ("g_optimizer.lr=0.01", "g_optimizer.betas=[0.9, 0.999]", "d_optimizer.lr=0.0002"),
         kinds("mode_collapse oscillation"),
         recoverable=True,
     ),

@@ -357,7 +357,7 @@ def test_files(tmp_path: Any, content: str | None, words: str) -> None:
 def test_a_place_of_a_list_can_be_set() -> None:
     one = config("g_optimizer.betas=[0.5, 0.999]", "g_optimizer.betas.0=0.25")
     assert one.g_optimizer.betas == (0.25, 0.999)
-    with pytest.raises(ConfigError, match="g_optimizer.betas is "):
+    with pytest.raises(ConfigError, match=r"g_optimizer\.betas is "):
         config("g_optimizer.betas=[0.5, 0.999]", "g_optimizer.betas.2=0.25")
 
 

@@ -238,6 +238,15 @@ def test_held_out_reals_tell_overfitting_from_strength() -> None:
     assert "discriminator_wins" not in found({"probes": learned})
 
 
+def test_a_discriminator_that_is_held_down_is_blind() -> None:
+    files = {
+        "log": rows(healthy_log, d_loss=always(0.6931)),
+        "probes": rows(healthy_probe, d_auc=lambda step: 0.3 + 0.5 * (step % 400 == 0), swd=FAR),
+    }
+    assert found(files)["generator_wins"].severity is Severity.SEVERE
+    assert "generator_wins" not in found(files, {**CONFIG, "loss": {"class": "wasserstein"}})
+
+
 def test_a_young_generator_shows_little() -> None:
     assert found({"probes": rows(healthy_probe, 6, diversity=always(0.1))}) == {}
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from poise.config import EvaluateConfig, parse
 from poise.data import Data, load
+from poise.data.array import from_array
 from poise.errors import ConfigError, MetricError, MissingExtraError
 from poise.hooks import Evaluate, Save
 from poise.metrics import BETTER, METRICS, metrics_of
@@ -70,9 +71,16 @@ def test_labelled_images_are_measured_by_their_own_classifier(digits: Data) -> N
 
 def test_other_data_is_measured_as_it_is() -> None:
     few = replace(pictures(40), labels=np.arange(40) % 2, classes=("a", "b"))  # too few to learn from
-    for data, metrics in ((pictures(), ("swd",)), (few, ("swd",)), (load("ring8"), ("swd", "modes"))):
+    vectors = from_array(np.random.default_rng(0).normal(size=(50, 3)), None, "vectors")
+    for data in (pictures(), few, vectors):
         made = evaluation(data)
-        assert (made.features, made.metrics, made.metric) == ("raw", metrics, "swd")
+        assert (made.features, made.metrics, made.metric) == ("raw", ("swd",), "swd")
+
+
+def test_where_the_density_is_known_the_best_is_what_is_nearest_to_it() -> None:
+    made = evaluation(load("ring8"))
+    assert (made.features, made.metrics, made.metric) == ("raw", ("modes", "swd"), "mixture_kl")
+    assert not made.higher_is_better
 
 
 def test_the_number_to_choose_by_is_measured_too(digits: Data) -> None:
@@ -118,7 +126,7 @@ def test_perfect_points_capture_all_modes() -> None:
     row = evaluation(ring, samples=2500).score(as_samples(ring, 2500))
     assert (row["modes"], row["features"]) == (8, "raw")
     assert row["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
-    assert row["modes_kl"] < 0.01
+    assert max(row["modes_kl"], row["mixture_kl"]) < 0.01
     assert "features_id" not in row
     assert "other_features" not in row
 

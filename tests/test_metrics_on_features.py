@@ -211,6 +211,7 @@ def test_perfect_samples_capture_all_modes_and_98_9_percent_are_good(name: str) 
     assert found.captured == len(means)
     assert found.high_quality == pytest.approx(1 - math.exp(-4.5), abs=0.001)
     assert found.kl == pytest.approx((len(means) - 1) / 200_000, rel=0.8)
+    assert found.mixture_kl == pytest.approx(len(means) / 200_000, rel=0.8)
 
 
 def test_modes_by_hand() -> None:
@@ -219,6 +220,27 @@ def test_modes_by_hand() -> None:
     assert (found.captured, found.high_quality) == (1, 3 / 5)
     assert found.kl == pytest.approx(0.8 * math.log(0.8 / 0.5) + 0.2 * math.log(0.2 / 0.5))
     assert modes(line(0, 1, -2.9, 4, 6.5), line(0, 10), 1.0, torch.tensor([8.0, 2.0])).kl == pytest.approx(0)
+    inside = math.erf(3 / math.sqrt(2))
+    by_hand = 0.6 * math.log(0.6 / (inside / 2)) + 0.4 * math.log(0.4 / (1 - inside))
+    assert found.mixture_kl == pytest.approx(by_hand)
+
+
+def test_the_mixtures_divergence_is_that_of_quality_and_that_of_evenness() -> None:
+    """By the chain rule; what lacks in either makes it greater."""
+    density_ = load("ring8").density
+    assert density_ is not None
+    means, sigma = torch.from_numpy(density_.means), density_.sigma
+    points = means[torch.tensor([0] * 30 + [3] * 50 + [5] * 10)]
+    far = torch.zeros(10, 2)
+    found = modes(torch.cat([points, far]), means, sigma)
+    h, inside = found.high_quality, 1 - math.exp(-4.5)
+    assert h == 0.9
+    quality = h * math.log(h / inside) + (1 - h) * math.log((1 - h) / (1 - inside))
+    assert found.mixture_kl == pytest.approx(quality + h * modes(points, means, sigma).kl)
+    even = modes(means.repeat(12, 1), means, sigma)
+    blurred = modes(torch.cat([means.repeat(12, 1), far]), means, sigma)
+    half = modes(means[:4].repeat(24, 1), means, sigma)
+    assert even.mixture_kl < blurred.mixture_kl < half.mixture_kl
 
 
 def test_all_on_one_mode() -> None:
@@ -226,6 +248,7 @@ def test_all_on_one_mode() -> None:
         1,
         1.0,
         pytest.approx(math.log(8)),
+        pytest.approx(math.log(8) - math.log(1 - math.exp(-4.5))),
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from poise.config import build, build_hooks, dump, override, parse
 from poise.errors import ConfigError
+from poise.runs import Run
 from poise.trainer import Hook, Trainer, make_fabric
 
 PARTS = """
@@ -112,9 +113,9 @@ def test_values_are_taken_as_they_are() -> None:
 
 
 @pytest.mark.usefixtures("parts")
-def test_hooks() -> None:
+def test_hooks(tmp_path: Path) -> None:
     config = parse(MINIMAL | {"hooks": [{"import": "mine.parts:Counter"}]})
-    (hook,) = build_hooks(config, ("mine",))
+    (hook,) = build_hooks(config, Run(tmp_path / "r"), ("mine",))
     assert isinstance(hook, Hook)
 
 

@@ -11,13 +11,16 @@ import typer.main
 from poise.cli import app
 from poise.config import build
 from poise.data import load
+from poise.diagnosis.detectors import DETECTORS
 from poise.recipes import resolve
 from poise.trainer import make_fabric
 from poise.tuning import Space, find_plan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TUNING = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+SCALE, PAGES, TUNING, WATCH = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("scale", "pages", "tuning", "watch")
+)
 OWN_PARTS = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
 
 
@@ -61,9 +64,17 @@ def test_the_space_of_the_docs_can_be_searched(tmp_path: Path) -> None:
     assert plan == find_plan("first-four").read_text()
 
 
+def test_every_finding_is_in_the_docs() -> None:
+    table = [line.split("`")[1] for line in WATCH.splitlines() if line.startswith("| `")]
+    assert table == list(DETECTORS)
+
+
 def test_every_command_parses() -> None:
     program = typer.main.get_command(app)
-    shells = blocks("sh") + blocks("sh", OWN_PARTS) + blocks("sh", TUNING)
+    shells = [
+        *blocks("sh"),
+        *(block for text in (OWN_PARTS, SCALE, PAGES, TUNING, WATCH) for block in blocks("sh", text)),
+    ]
     lines = [line for block in shells for line in block.splitlines() if line.startswith("poise ")]
     assert len(lines) >= 10
     for line in lines:

@@ -168,6 +168,14 @@ def test_the_default_fits_the_data(data: Any, name: str) -> None:
     assert resolve(load(data)).recipe == name
 
 
+def test_points_has_a_generator_with_flat_parts_and_the_faster_rate() -> None:
+    one = config("points", "ring8")
+    assert (one.generator.options, one.discriminator.options) == ({"slope": 0.0}, {})
+    rates = [(it.lr.options["from"], it.lr.options["to"]) for it in (one.g_optimizer, one.d_optimizer)]
+    assert rates == [(3e-3, 3e-5), (1e-3, 1e-5)]
+    assert config("points", "digits").generator.class_ == "dcgan"
+
+
 def test_r3gan_trains_at_32() -> None:
     images = load(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     built = build(resolve(images, "r3gan", {"batch": 4}, ["generator.size=nano"]), images.shape, make_fabric("cpu"))

@@ -10,7 +10,7 @@ import pytest
 
 from poise.errors import CheckpointError, RunError
 from poise.files import write_atomic
-from poise.runs import JsonLines, Run, State, Status, find, memorable, read_rows, runs_under
+from poise.runs import Follower, JsonLines, Run, State, Status, find, last_row, memorable, read_rows, runs_under
 
 
 def status(state: State = State.RUNNING, **fields: object) -> Status:
@@ -226,3 +226,59 @@ def test_names_follow_from_the_identity() -> None:
     names = {memorable("a", attempt) for attempt in range(50)}
     assert len(names) > 40
     assert all(len(name.split("-")) == 2 for name in names)
+
+
+# Files as they grow.
+
+
+def test_a_follower_gives_each_row_once_and_waits_for_a_torn_one(tmp_path: Path) -> None:
+    rows = JsonLines(tmp_path / "log.jsonl")
+    follower = Follower(rows.path)
+    assert follower.look() == ([], False)
+    rows.append({"step": 1})
+    assert follower.look() == ([{"step": 1}], False)
+    assert follower.look() == ([], False)
+    with rows.path.open("a") as file:
+        file.write('{"step": 2}\n{"st')
+    assert follower.look() == ([{"step": 2}], False)
+    with rows.path.open("a") as file:
+        file.write('ep": 3}\n')
+    assert follower.look() == ([{"step": 3}], False)
+
+
+def test_a_follower_begins_again_when_rows_were_dropped(tmp_path: Path) -> None:
+    rows = JsonLines(tmp_path / "log.jsonl")
+    follower = Follower(rows.path)
+    for step in range(1, 4):
+        rows.append({"step": step, "seconds": 0.5})
+    follower.look()
+    rows.keep_only(lambda row: row["step"] < 2)
+    for step in (2, 3, 4):  # as long as before, and longer
+        rows.append({"step": step, "seconds": 0.7})
+    news = follower.look()
+    assert news.afresh
+    assert [row["step"] for row in news.rows] == [1, 2, 3, 4]
+    rows.path.unlink()
+    assert follower.look() == ([], True)
+
+
+def test_pictures_are_those_of_steps(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    run.samples.mkdir()
+    for name in ("00000016.png", "00000002.png", "real.png", ".00000032.png.1.tmp"):
+        (run.samples / name).touch()
+    assert {step: path.name for step, path in run.pictures().items()} == {2: "00000002.png", 16: "00000016.png"}
+
+
+def test_the_last_row_is_found_from_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = JsonLines(tmp_path / "log.jsonl")
+    assert last_row(rows.path) == {}
+    for step in range(1, 50):
+        rows.append({"step": step, "long": "x" * (3 * step)})
+    with rows.path.open("a") as file:
+        file.write('{"step": 50, "lo')
+    for block in (1, 10, 100, 1000, 100_000):
+        monkeypatch.setattr("poise.runs.rows._BLOCK", block)
+        assert last_row(rows.path)["step"] == 49
+    rows.path.write_text("no rows\n")
+    assert last_row(rows.path) == {}

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from poise.data import Data, load
 from poise.errors import CheckpointError, ConfigError, RunError
+from poise.hooks import Hook
 from poise.recipes import resolve
 from poise.runs import Run, State, read_rows
 from poise.session import Outcome, Sampler, Session, run_for
@@ -230,3 +232,44 @@ def test_deterministic_is_a_setting(data: Data, tmp_path: Path) -> None:
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+class Asks(Hook):
+    """Asks for a checkpoint after the second step, and looks when there is one."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.saved: dict[int, list[int]] = {}
+
+    def after_step(self, trainer: Trainer) -> None:
+        if trainer.steps == 2:
+            self.run.checkpoint_request.touch()
+        self.saved[trainer.steps] = [checkpoint.step for checkpoint in self.run.checkpoints.all()]
+
+
+def test_a_checkpoint_is_saved_when_asked_for(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poise.hooks.save.POLL_SECONDS", 0)
+    run = Run(tmp_path / "r")
+    hook = Asks(run)
+    train(data, run, "evaluate.every_kimg=100", hooks=[hook])
+    assert hook.saved == {1: [], 2: [], 3: [3], 4: [3], 5: [3], 6: [3]}
+    assert not run.checkpoint_request.exists()
+
+
+def test_real_samples_are_drawn_once_beside_generated_ones(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    assert list(run.pictures()) == [6]
+    with Image.open(run.real_picture) as real, Image.open(run.pictures()[6]) as made:
+        assert real.size == made.size
+    drawn = run.real_picture.stat().st_mtime_ns
+    train(data, run, steps=8)
+    assert run.real_picture.stat().st_mtime_ns == drawn
+
+
+def test_real_samples_are_in_the_order_of_classes_where_generated_ones_are(tmp_path: Path) -> None:
+    digits = load("digits")
+    config = resolve(digits, None, {"steps": 1}, ["conditional=true"])
+    session = Session(config, digits, Run(tmp_path / "r"), device="cpu")
+    assert digits.labels is not None
+    assert [int(digits.labels[index]) for index in session._some_real(12)] == [*range(10), 0, 1]

@@ -5,7 +5,13 @@ from difflib import get_close_matches
 
 
 class PoiseError(Exception):
-    """Root of every error that poise raises on purpose; its message is one short paragraph for a person."""
+    """Root of every error that poise raises on purpose; its message is one short paragraph for a person.
+
+    Attributes:
+        is_known_to_all: whether every process of the training raises it, so that one of them has to say it.
+    """
+
+    is_known_to_all = False
 
 
 class ConfigError(PoiseError, ValueError):
@@ -42,6 +48,10 @@ class StorageError(StudyError):
 
 class NonFiniteError(PoiseError, RuntimeError):
     """A loss or a gradient is NaN or infinite; no weight was changed by it."""
+
+
+class PeerError(PoiseError, RuntimeError):
+    """Another process of the same training has ended, or cannot be reached."""
 
 
 class MetricError(PoiseError, ValueError):

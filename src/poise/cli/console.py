@@ -20,15 +20,16 @@ class _Console(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if self.stderr else sys.stdout).fileno())
 
 
-def console(aside: bool = False) -> Console:
+def console(aside: bool = False, quiet: bool = False) -> Console:
     """Where a verb talks to a person.
 
     Text is printed as it is: names and paths may hold brackets and colons.
 
     Args:
         aside: whether standard output carries a result, so that talk goes to standard error.
+        quiet: whether nothing is to be said, as another process says it.
     """
-    return _Console(stderr=aside, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    return _Console(stderr=aside, quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

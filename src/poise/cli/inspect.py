@@ -8,39 +8,10 @@ from typing import Any
 import typer
 
 from poise.cli.table import table
-from poise.runs import RUNS, Run, State, find, read_rows, runs_under
+from poise.report import facts_of
+from poise.runs import RUNS, Run, find, number, read_rows, runs_under
 
 __all__ = ["recipes", "runs", "show"]
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """What a run's files tell, for people and for programs; what is missing or damaged in them is None or 0."""
-    status, state, row = run.status(), run.state(), run.last_row()
-    best = run.checkpoints.best()
-    saved = run.checkpoints.last()
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "state": str(state) if state else None,
-        "step": _number(row.get("step"), status.step if status else 0),
-        "target_steps": status.target_steps if status else None,
-        "nimg": _number(row.get("nimg"), status.nimg if status else 0),
-        "target_kimg": status.target_kimg if status else None,
-        "seconds": _number(row.get("seconds"), status.seconds if status else 0.0),
-        "img_per_s": _number(row.get("img_per_s")),
-        "d_loss": _number(row.get("d_loss")),
-        "g_loss": _number(row.get("g_loss")),
-        "checkpoint_step": saved.step if saved else None,
-        "steps_to_redo": 0 if state in (State.RUNNING, State.FINISHED) else run.steps_at_risk(),
-        "best": dict(best.best) if best and best.best else None,
-        "reason": status.reason if status else "",
-    }
-
-
-def _number(value: Any, otherwise: float | None = None) -> Any:
-    """``value`` if it is a number that can be reckoned with."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
-    return value if is_number else otherwise
 
 
 def _progress(facts: dict[str, Any]) -> str:
@@ -53,7 +24,7 @@ def _progress(facts: dict[str, Any]) -> str:
 
 def _text(value: Any, form: str) -> str:
     """A number in this form; anything else as it is."""
-    return "" if value is None else str(value) if _number(value) is None else format(value, form)
+    return "" if value is None else str(value) if number(value) is None else format(value, form)
 
 
 def runs(
@@ -61,7 +32,7 @@ def runs(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """List the runs, newest first."""
-    found = [_facts(run) for run in runs_under(Path(root))]
+    found = [facts_of(run) for run in runs_under(Path(root))]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -93,7 +64,7 @@ def show(
 ) -> None:
     """Show one run: how far it is, its last numbers, checkpoints, events and settings."""
     target = find(run)
-    facts = _facts(target)
+    facts = facts_of(target)
     row = target.last_row()
     metrics, evaluation = (next(reversed(read_rows(it.path)), {}) for it in (target.metrics, target.evaluations))
     if as_json:
@@ -125,9 +96,8 @@ def show(
         typer.echo(f"  {line}")
     checkpoints = [f"{it.step:,}{' (best)' if it.best else ''}" for it in target.checkpoints.all()]
     typer.echo(f"  {'checkpoints':<14} {', '.join(checkpoints) or 'none'}")
-    pictures = sorted(target.samples.glob("*.png"))
-    if pictures:
-        typer.echo(f"  {'samples':<14} {pictures[-1]}")
+    for picture in list(target.pictures().values())[-1:]:
+        typer.echo(f"  {'samples':<14} {picture}")
     events = [event for event in read_rows(target.events.path) if event.get("severity") != "info"]
     for event in events[-5:]:
         severity, step = str(event.get("severity", "event")), _text(event.get("step"), ",")
@@ -145,11 +115,11 @@ def _measured(row: dict[str, Any]) -> Iterator[str]:
     """A line for each number of an evaluation, with what it was measured on."""
     others = row.get("other_features")
     for name, value in row.items():
-        if name in _NOT_MEASURED or _number(value) is None:
+        if name in _NOT_MEASURED or number(value) is None:
             continue
         features = (others.get(name) if isinstance(others, dict) else None) or row.get("features")
         about = [f"{features} features"] if features else []
-        about += [f"{row['fake_samples']:,} samples"] if _number(row.get("fake_samples")) is not None else []
+        about += [f"{row['fake_samples']:,} samples"] if number(row.get("fake_samples")) is not None else []
         how = f" ({', '.join(about)})" if about else ""
         yield f"  {name:<14} {value:.5g} at step {_text(row.get('step'), ',')}{how}"
 

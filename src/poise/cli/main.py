@@ -9,17 +9,21 @@ from typing import NoReturn
 import typer
 import typer.main
 
+from poise.cli.board import board
+from poise.cli.doctor import doctor
 from poise.cli.evaluate import evaluate
 from poise.cli.import_hypergan import import_hypergan
 from poise.cli.inspect import recipes, runs, show
 from poise.cli.parts import parts
 from poise.cli.plan import plan
 from poise.cli.quick import Quick
+from poise.cli.report import report
 from poise.cli.sample import sample
 from poise.cli.stop import stop
 from poise.cli.train import train
 from poise.cli.tune import tune
-from poise.errors import NonFiniteError, PoiseError, StudyError
+from poise.errors import NonFiniteError, PeerError, PoiseError, StudyError
+from poise.launch import rank_of
 
 __all__ = ["app", "main"]
 
@@ -34,8 +38,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (train, tune, plan, sample, evaluate, show, runs, recipes, parts, stop, import_hypergan):
-    app.command(cls=Quick if verb in (show, runs) else None)(verb)
+for verb in (
+    train,
+    sample,
+    evaluate,
+    doctor,
+    report,
+    board,
+    tune,
+    plan,
+    show,
+    runs,
+    recipes,
+    parts,
+    stop,
+    import_hypergan,
+):
+    app.command(cls=Quick if verb in (show, runs, doctor) else None)(verb)
 
 
 def _version(value: bool) -> None:
@@ -76,7 +95,8 @@ def main() -> NoReturn:
         error.show()  # type: ignore[attr-defined]  # all that Typer raises have it; their common class has no name
         sys.exit(error.exit_code)
     except PoiseError as error:
-        _leave(str(error), 1 if isinstance(error, NonFiniteError | StudyError) else 2)
+        failed = isinstance(error, NonFiniteError | PeerError | StudyError)
+        _leave(str(error), 1 if failed else 2, error.is_known_to_all)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with '| head'; what is left has nowhere to go
@@ -96,8 +116,11 @@ def _run() -> None:
         program.invoke(context)
 
 
-def _leave(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+def _leave(message: str, code: int, is_known_to_all: bool = False) -> NoReturn:
+    """Say what went wrong; of several processes that know, the first one does."""
+    rank = rank_of()
+    if not (rank and is_known_to_all):
+        typer.echo(f"process {rank}: error: {message}" if rank else f"error: {message}", err=True)
     sys.exit(code)
 
 

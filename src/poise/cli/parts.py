@@ -34,7 +34,7 @@ def parts(
     kind: str | None = typer.Argument(
         None,
         help="losses, penalties, constraints, balances, schedules, optimizers, wrappers, warm-ups, networks, layers, "
-        "layer-options, initializers, metrics or features; all if left out.",
+        "layer-options, initializers, metrics, hooks or features; all if left out.",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -66,6 +66,7 @@ def _kinds() -> dict[str, _Kind]:
     from poise import constraints, losses, penalties
     from poise.balance import BALANCES
     from poise.config import OPTIMIZERS, OptimizerConfig, WarmupConfig
+    from poise.hooks import HOOKS
     from poise.metrics import METRICS
     from poise.metrics.features import FEATURES
     from poise.models import INITIALIZERS, LAYERS, OPS, PRESETS
@@ -114,6 +115,7 @@ def _kinds() -> dict[str, _Kind]:
             ("module",),
         ),
         "metrics": _Kind("evaluate.metrics=[NAME, ...]", {name: it.measure for name, it in METRICS.items()}, ("it",)),
+        "hooks": _Kind("hooks=[NAME, ...]", HOOKS, ("run", "failed")),
         "features": _Kind(
             "evaluate.features=NAME", {name: it.make for name, it in FEATURES.items()}, ("examples", "workplace")
         ),

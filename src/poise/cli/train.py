@@ -3,11 +3,13 @@
 import json
 import shlex
 import sys
+import warnings
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from poise.launch import Place, device_of_fabric_run, launch, place
 from poise.runs import RUNS, Run
 
 if TYPE_CHECKING:
@@ -70,6 +72,12 @@ def train(
         None, "--conditional", help="Let the networks know the data's classes.", show_default=False
     ),
     device: str = typer.Option("auto", help="cpu, cuda, cuda:1, or auto for the best there is."),
+    devices: int | None = typer.Option(
+        None, min=1, help="Processes on this machine, each with a device of its own.", show_default=False
+    ),
+    nodes: int | None = typer.Option(
+        None, min=1, help="Machines; start the command on each, or use torchrun or srun.", show_default=False
+    ),
     max_seconds: float | None = typer.Option(None, help="End cleanly after so many seconds.", show_default=False),
     allow_change: bool = typer.Option(False, "--allow-change", help="Go on with a run although settings differ."),
     trust: list[str] = typer.Option(
@@ -81,16 +89,21 @@ def train(
     """Train a generator on DATA. The same command again goes on where the run was left."""
     from poise.cli.console import console, preparing, track
 
-    stream = console(aside=as_json or dry_run)
-    with preparing(quiet=as_json):
+    device = device_of_fabric_run(device)
+    where = place(devices, nodes)
+    is_first = where.rank == 0
+    stream = console(aside=as_json or dry_run, quiet=not is_first)
+    if not is_first:
+        warnings.simplefilter("ignore")  # the first process says the same
+    with preparing(quiet=as_json or not is_first):
         from poise.cli.progress import Progress
-        from poise.config import build, dump, fabric_for
+        from poise.config import build, dump, fabric_for, require_processes
         from poise.data import load
         from poise.recipes import chosen_size, resolve
         from poise.session import Session, run_for, settled
         from poise.trainer import resolved_device
 
-    resolved_device(device)  # a device that is not there is better refused before data is prepared
+    resolved_device(device, where.devices)  # a device that is not there is better refused before data is prepared
     side = chosen_size(size, recipe, assignments)
     prepared = load(data, size=side, progress=track(f"preparing {data}", stream))
     given: dict[str, Any] = {"size": side, "steps": steps, "kimg": kimg, "batch": _batch(batch), "seed": seed}
@@ -98,33 +111,39 @@ def train(
     given |= {"balance": balance, "watch": None if watch is None else {"mode": watch.value}}
     config = resolve(prepared, recipe, given, assignments)
     if dry_run:
-        build(
-            config, prepared.shape, fabric_for(config, prepared.shape, device), trust
-        )  # refuses what cannot be trained
-        _explain(stream, prepared, config)
-        typer.echo(dump(config), nl=False)
+        require_processes(config, where.size)
+        build(config, prepared.shape, fabric_for(config, prepared.shape, device), trust)  # refuses what cannot be
+        if is_first:
+            _explain(stream, prepared, config)
+            typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
-    config = settled(config, target, prepared, device, trust)
-    _introduce(stream, prepared, config, target)
+    config = settled(config, target, prepared, device, trust, where.size)
+    require_processes(config, where.size)  # better here than in each of them
+    _introduce(stream, prepared, config, target, where)
     progress = Progress(stream, config.steps, config.kimg, max_seconds)
-    session = Session(
-        config,
-        prepared,
-        target,
-        device=device,
-        max_seconds=max_seconds,
-        allow_change=allow_change,
-        trust=trust,
-        safe=resolve(prepared, "relativistic"),
-        hooks=[progress],
-        seen=progress.row,
-        say=stream.print,
-    )
-    try:
-        outcome = session.train()
-    finally:
-        progress.close()
+    with launch(where, [sys.executable, "-m", "poise", *sys.argv[1:]]):
+        session = Session(
+            config,
+            prepared,
+            target,
+            device=device,
+            devices=where.devices,
+            nodes=where.nodes,
+            max_seconds=max_seconds,
+            allow_change=allow_change,
+            trust=trust,
+            safe=resolve(prepared, "relativistic"),
+            hooks=[progress],
+            seen=progress.row,
+            say=stream.print,
+        )
+        try:
+            outcome = session.train()
+        finally:
+            progress.close()
+    if not is_first:
+        return
     _conclude(stream, outcome, config)
     if as_json:
         typer.echo(json.dumps(_facts(outcome), indent=2))
@@ -137,7 +156,7 @@ def _batch(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") -> None:
+def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run", where: Place) -> None:
     """Say what will be trained on what, and which files could not be used."""
     shape = " x ".join(map(str, data.shape[1:] + data.shape[:1])) if data.kind == "images" else f"{data.shape[0]}-D"
     classes = f", {len(data.classes)} classes" if data.classes else ""
@@ -147,7 +166,10 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run") ->
         more = f"\n  and {len(data.skipped) - 5} more" if len(data.skipped) > 5 else ""
         files = "1 file" if len(data.skipped) == 1 else f"{len(data.skipped):,} files"
         stream.print(f"{files} could not be read and left out:{shown}{more}")
-    stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}, batch {config.batch}")
+    batch = f"batch {config.batch}"
+    if where.size > 1:
+        batch += f", {config.samples_a_batch // where.size} for each of {where.size} processes"
+    stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}, {batch}")
     _explain(stream, data, config)
 
 
@@ -185,9 +207,8 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
             f"Finished at step {trainer.steps:,}, {trainer.nimg / 1000:,.1f} kimg, "
             f"in {duration(outcome.seconds)} ({speed})"
         )
-    pictures = sorted(run.samples.glob("*.png"))
-    if pictures:
-        stream.print(f"  samples  {pictures[-1]}")
+    for picture in list(run.pictures().values())[-1:]:
+        stream.print(f"  samples  {picture}")
     best = run.checkpoints.best()
     if best is not None and best.best is not None:
         stream.print(f"  best     step {best.step:,} ({best.best['metric']} {best.best['value']:.4g})")

@@ -12,6 +12,7 @@ from poise.config.build import (
     execution_for,
     fabric_for,
     precision_for,
+    require_processes,
 )
 from poise.config.schema import (
     AugmentConfig,
@@ -55,4 +56,5 @@ __all__ = [
     "parse",
     "parse_file",
     "precision_for",
+    "require_processes",
 ]

@@ -18,11 +18,14 @@ from poise.config.schema import Config, OptimizerConfig, Part
 from poise.constraints import CONSTRAINTS, Constrained
 from poise.ema import Ema
 from poise.errors import ConfigError, PoiseError, ShapeError
+from poise.hooks import HOOKS
+from poise.hooks.mirror import warn
 from poise.losses import LOSSES, AdversarialLoss
 from poise.models import LAYERS, PRESETS, Growing, Preset, initializer_of, recompute_
 from poise.models.layers import MinibatchStddev
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Scene, Weighted
+from poise.runs import Run
 from poise.schedules import SCHEDULES, Scheduled
 from poise.trainer import (
     Autoencoder,
@@ -37,9 +40,19 @@ from poise.trainer import (
     mix,
     resolved_device,
 )
-from poise.trainer.checks import checked_layers
+from poise.trainer.checks import checked_layers, checked_share
+from poise.trainer.devices import require_execution_for
 
-__all__ = ["OPTIMIZERS", "build", "build_generator", "build_hooks", "execution_for", "fabric_for", "precision_for"]
+__all__ = [
+    "OPTIMIZERS",
+    "build",
+    "build_generator",
+    "build_hooks",
+    "execution_for",
+    "fabric_for",
+    "precision_for",
+    "require_processes",
+]
 
 _INITIAL_WEIGHTS = 0x57
 
@@ -70,20 +83,23 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
     Raises:
         ConfigError: naming the field that is wrong.
     """
+    fabric = fabric or fabric_for(config, shape)
     make = Builder(trust, config.end_kimg)
     # Weights begin as a function of the seed, the same on every rank, and no one else's random numbers move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(config.seed, _INITIAL_WEIGHTS))
         generator = _generator(make, config, shape)
         discriminator = _discriminator(make, "discriminator", config.discriminator, shape, _classes(config))
-        warmup = _warmup(make, config, shape)
+        warmup = _warmup(make, config, shape, fabric.world_size)
         loss = make("loss", config.loss, {name: getattr(losses, name) for name in LOSSES}, AdversarialLoss)
         weighted = {name: _penalty(make, name, config) for name in config.penalties}
         _require_fit(config, loss, weighted, generator, discriminator, shape)
+        networks = {"generator": generator, "discriminator": discriminator}
+        for path, network in networks.items():
+            _require_groups(path, network, config, fabric.world_size)
         if config.activation_checkpointing:
-            for path, network in (("generator", generator), ("discriminator", discriminator)):
+            for path, network in networks.items():
                 _recompute(path, network)
-    fabric = fabric or fabric_for(config, shape)
     return Trainer(
         generator,
         discriminator,
@@ -106,13 +122,34 @@ def build(config: Config, shape: Sequence[int], fabric: Fabric | None = None, tr
     )
 
 
-def fabric_for(config: Config, shape: Sequence[int], device: str = "auto") -> Fabric:
-    """The device and precision of a config, for samples of ``shape``.
+def fabric_for(config: Config, shape: Sequence[int], device: str = "auto", devices: int = 1, nodes: int = 1) -> Fabric:
+    """The devices and precision of a config, for samples of ``shape``; one of several processes is to be launched.
+
+    Args:
+        config: the settings.
+        shape: of a sample.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        devices: processes on each machine, each with a device of its own.
+        nodes: machines.
 
     Raises:
-        DeviceError: when the device is not there, or the precision is none.
+        ConfigError: when so many processes cannot train it.
+        DeviceError: when the devices are not there, or the precision is none.
     """
-    return make_fabric(device, precision_for(config, shape, device).value, config.deterministic)
+    require_processes(config, devices * nodes)
+    precision = precision_for(config, shape, device).value
+    return make_fabric(device, precision, config.deterministic, devices, nodes)
+
+
+def require_processes(config: Config, count: int) -> None:
+    """Refuse settings that so many processes cannot train.
+
+    Raises:
+        ConfigError: when they cannot share a batch evenly, or execute moves in that way.
+    """
+    require_execution_for(count, config.execution)
+    if config.batch != "auto":
+        checked_share(config.batch, count)
 
 
 def precision_for(config: Config, shape: Sequence[int], device: str = "auto") -> Choice:
@@ -122,7 +159,9 @@ def precision_for(config: Config, shape: Sequence[int], device: str = "auto") ->
 
 def execution_for(config: Config, shape: Sequence[int], fabric: Fabric) -> Choice:
     """How a config's moves are carried out on a device, and why."""
-    return choose_execution(config.execution, fabric.device.type, len(shape) > 1, config.expected_steps)
+    return choose_execution(
+        config.execution, fabric.device.type, len(shape) > 1, config.expected_steps, fabric.world_size
+    )
 
 
 def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] = ()) -> nn.Module:
@@ -135,10 +174,26 @@ def build_generator(config: Config, shape: Sequence[int], trust: Sequence[str] =
     return generator
 
 
-def build_hooks(config: Config, trust: Sequence[str] = ()) -> list[Hook]:
-    """The hooks of one's own."""
+def build_hooks(
+    config: Config, run: Run, trust: Sequence[str] = (), failed: Callable[[str, Exception], None] = warn
+) -> list[Hook]:
+    """The hooks that a config names, and those of one's own.
+
+    Args:
+        config: the settings.
+        run: the run that they are told of.
+        trust: packages from which ``import:`` may take hooks.
+        failed: called with its name and what it raised when a hook that shows the run elsewhere fails.
+
+    Raises:
+        ConfigError: naming the field that is wrong.
+        MissingExtraError: when a hook's package is not installed.
+    """
     make = Builder(trust)
-    return [make(f"hooks.{index}", hook, {}, Hook, noun="hook") for index, hook in enumerate(config.hooks)]
+    return [
+        make(f"hooks.{index}", hook, HOOKS, Hook, noun="hook", run=run, failed=failed)
+        for index, hook in enumerate(config.hooks)
+    ]
 
 
 def _generator(make: Builder, config: Config, shape: Sequence[int]) -> nn.Module:
@@ -214,12 +269,12 @@ def _constraint(make: Builder, name: str, config: Config) -> Constrained:
     return Constrained(make(path, Part(class_=part.class_, **options), table, noun="constraint"), part.to, part.every)
 
 
-def _warmup(make: Builder, config: Config, shape: Sequence[int]) -> WarmUp | None:
+def _warmup(make: Builder, config: Config, shape: Sequence[int], processes: int) -> WarmUp | None:
     """The encoder takes samples, as a discriminator does."""
     if config.warmup is None:
         return None
     encoder = _discriminator(make, "warmup.encoder", config.warmup.encoder, shape)
-    _require_groups("warmup.encoder", encoder, config)
+    _require_groups("warmup.encoder", encoder, config, processes)
     with torch.no_grad(), _untrained("warmup.encoder", encoder, shape):
         z = encoder(torch.zeros(2, *shape))
     if z.shape != (2, config.z_dim):
@@ -294,7 +349,6 @@ def _require_fit(
             "fade_kimg"
         )
     for path, network in (("generator", generator), ("discriminator", discriminator)):
-        _require_groups(path, network, config)
         if not isinstance(network, Growing) or config.kimg is None:
             continue
         grown_at = network.grown_at_kimg
@@ -320,11 +374,12 @@ def _require_features(
         )
 
 
-def _require_groups(path: str, network: nn.Module, config: Config) -> None:
+def _require_groups(path: str, network: nn.Module, config: Config, processes: int) -> None:
     """Refuse a batch that the network's groups of samples do not divide; the few samples of a trial do not tell."""
     if config.batch == "auto":
         return
-    parts = {len(part) for part in torch.empty(config.batch, device="meta").tensor_split(config.accumulate)}
+    own = checked_share(config.batch, processes)
+    parts = {len(part) for part in torch.empty(own, device="meta").tensor_split(config.accumulate)}
     for layer in network.modules():
         if isinstance(layer, MinibatchStddev):
             try:
@@ -332,6 +387,7 @@ def _require_groups(path: str, network: nn.Module, config: Config) -> None:
                     layer(torch.empty(count, 1, 1, device="meta"))
             except ShapeError as error:
                 given = f"batch is {config.batch}"
+                given += f", {own} for each of {processes} processes" if processes > 1 else ""
                 given += f", in {config.accumulate} parts" if config.accumulate > 1 else ""
                 raise ConfigError(f"{given}, which does not fit the {path}: {error}") from error
 

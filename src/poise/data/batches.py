@@ -73,11 +73,7 @@ class Batches:
         self.count = len(self.data) if self._kept is None else len(self._kept)
         if batch < 1:
             raise DataError(f"batch is {batch}; it must be at least 1")
-        if batch > self.count:
-            raise DataError(
-                f"batch is {batch} and the data has only {self.count} samples; choose a smaller batch: "
-                f"--set batch={self.count} or less"
-            )
+        self.require(batch)
         if not 0 <= rank < ranks:
             raise DataError(f"rank is {rank} of {ranks}; it must be at least 0 and below the number of ranks")
         if seed < 0:
@@ -92,6 +88,18 @@ class Batches:
         self._store = store(self.data, device, labelled)
         # Batches in sequence need two epochs at most at a time; another thread may ask too.
         self._permutation = lru_cache(maxsize=2)(partial(permutation, seed, count=self.count))
+
+    def require(self, batch: int) -> None:
+        """Refuse a batch that is larger than the data.
+
+        Raises:
+            DataError: saying what there is.
+        """
+        if batch > self.count:
+            raise DataError(
+                f"batch is {batch} and the data has only {self.count} samples; choose a smaller batch: "
+                f"--set batch={self.count} or less"
+            )
 
     def batch(self, index: int) -> Batch:
         """The batch of this number, for this rank.

@@ -1,7 +1,7 @@
 """The course of a run so far: the numbers that detectors read."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from statistics import median
 from typing import Any
@@ -24,7 +24,8 @@ class Series:
 
     def __init__(self, recent: int | None = _RECENT) -> None:
         self._recent: deque[tuple[int, Row]] = deque(maxlen=recent)
-        self._early: list[tuple[int, Row]] = []
+        self._columns: dict[str, _Column] = {}
+        self._holes: deque[tuple[int, int, list[str]]] = deque()
         self.count = 0
 
     def add(self, row: Row) -> None:
@@ -32,8 +33,15 @@ class Series:
         step = number(row.get("step"))
         here = (self.last_step + 1 if step is None else int(step), row)
         self._recent.append(here)
-        if len(self._early) < _EARLY:
-            self._early.append(here)
+        holes = []
+        for name, given in row.items():
+            value = number(given)
+            if value is not None:
+                self._columns.setdefault(name, _Column()).append(self.count, here[0], value)
+            elif given is None or (isinstance(given, float) and not isfinite(given)):
+                holes.append(name)
+        if holes:
+            self._holes.append((self.count, here[0], holes))
         self.count += 1
 
     @property
@@ -43,7 +51,15 @@ class Series:
 
     def points(self, name: str) -> Points:
         """The latest steps that have the number ``name``, with it."""
-        return list(_points(self._recent, name))
+        column = self._columns.get(name)
+        return column.since(self.count - len(self._recent)) if column else []
+
+    def hole(self, *names: str) -> tuple[int, list[str]] | None:
+        """The first of the latest rows that has some of these names without a number: its step, and which."""
+        while self._holes and self._holes[0][0] < self.count - len(self._recent):
+            self._holes.popleft()
+        found = ((step, [name for name in names if name in holes]) for _, step, holes in self._holes)
+        return next(((step, holes) for step, holes in found if holes), None)
 
     def last(self, name: str, count: int) -> Points:
         """The last ``count`` of them; none where there are fewer."""
@@ -57,17 +73,39 @@ class Series:
 
     def early(self, name: str, count: int = _EARLY) -> float | None:
         """The median of the first ``count`` numbers of this name."""
-        found = [value for _, value in _points(self._early, name)][:count]
-        return median(found) if found else None
+        found = self._columns[name].early[:count] if name in self._columns else []
+        return median(value for _, value in found) if found else None
 
     def first(self, name: str) -> tuple[int, float] | None:
         """The first of them."""
-        return next(_points(self._early, name), None)
+        return next(iter(self._columns[name].early), None) if name in self._columns else None
 
     @property
     def rows(self) -> Iterator[Row]:
         """The latest rows."""
         return (row for _, row in self._recent)
+
+
+class _Column:
+    """The numbers of one name: detectors ask for them at every row, and most of a row is of other names."""
+
+    def __init__(self) -> None:
+        self._rows: deque[int] = deque()
+        self._points: deque[tuple[int, float]] = deque()
+        self.early: Points = []
+
+    def append(self, row: int, step: int, value: float) -> None:
+        self._rows.append(row)
+        self._points.append((step, value))
+        if row < _EARLY:
+            self.early.append((step, value))
+
+    def since(self, row: int) -> Points:
+        """Those of this row and later ones; what is before is forgotten."""
+        while self._rows and self._rows[0] < row:
+            self._rows.popleft()
+            self._points.popleft()
+        return list(self._points)
 
 
 class Course:
@@ -128,7 +166,3 @@ def number(value: Any) -> float | None:
     """A number that can be reckoned with, or None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 2**63 and isfinite(value) else None
-
-
-def _points(rows: Sequence[tuple[int, Row]] | deque[tuple[int, Row]], name: str) -> Iterator[tuple[int, float]]:
-    return ((step, value) for step, row in rows if (value := number(row.get(name))) is not None)

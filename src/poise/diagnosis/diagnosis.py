@@ -44,6 +44,20 @@ class Diagnosis:
         """Take a row of ``events.jsonl``."""
         self._take(self._course.events, "events", row)
 
+    def take(
+        self,
+        log: Iterable[Row] = (),
+        metrics: Iterable[Row] = (),
+        probes: Iterable[Row] = (),
+        events: Iterable[Row] = (),
+    ) -> None:
+        """Take the next rows of all files: each when it was written, as the live watch sees them."""
+        # What is of one step came in this order.
+        files = ((log, self.log), (metrics, self.metrics), (probes, self.probe), (events, self.event))
+        rows = [(_step(row), turn, take, row) for turn, (given, take) in enumerate(files) for row in given]
+        for _, _, take, row in sorted(rows, key=lambda it: it[:2]):
+            take(row)
+
     def _take(self, series: Series, file: str, row: Row) -> None:
         series.add(row)
         for kind, detector in DETECTORS.items():
@@ -98,11 +112,7 @@ def diagnose(
         events: rows of ``events.jsonl``.
     """
     diagnosis = Diagnosis(config)
-    # Each row when it was written, as the live watch saw them: what is of one step came in this order.
-    files = ((log, diagnosis.log), (metrics, diagnosis.metrics), (probes, diagnosis.probe), (events, diagnosis.event))
-    rows = [(_step(row), turn, take, row) for turn, (given, take) in enumerate(files) for row in given]
-    for _, _, take, row in sorted(rows, key=lambda it: it[:2]):
-        take(row)
+    diagnosis.take(log, metrics, probes, events)
     return diagnosis.findings
 
 

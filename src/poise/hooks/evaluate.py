@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from poise.errors import NonFiniteError
+from poise.errors import NonFiniteError, PeerError
 from poise.hooks.save import Save
 from poise.runs import JsonLines, read_rows
 from poise.trainer import Hook, Trainer
@@ -27,6 +27,8 @@ class Evaluate(Hook):
     the first number of the new one is the best so far.
 
     An evaluation that fails does not end the training: it writes no row, and ``failed`` is told.
+
+    Of several processes all score, as each may do a share of the work; the first one writes.
 
     Args:
         rows: the file.
@@ -66,6 +68,11 @@ class Evaluate(Hook):
     def start(self, trainer: Trainer) -> None:
         """Go on from the rows that stand."""
         self._evaluated = trainer.nimg // self._every
+        if trainer.world.is_first:
+            self._go_on()
+        self._evaluated_step = trainer.world.of_first(self._evaluated_step)
+
+    def _go_on(self) -> None:
         self._rows.keep_only(lambda row: not row.get("partial"))
         rows = read_rows(self._rows.path)
         self._evaluated_step = rows[-1]["step"] if rows else -1
@@ -106,10 +113,12 @@ class Evaluate(Hook):
         self._evaluated_step = trainer.steps
         try:
             scores = self._score(trainer)
-        except NonFiniteError:  # it is the training that failed
+        except (NonFiniteError, PeerError):  # it is the training that failed
             raise
         except Exception as error:  # whatever it is, the training is worth more than the number
             self._failed(error)
+            return
+        if not trainer.world.is_first:
             return
         row = {"step": trainer.steps, "nimg": trainer.nimg} | scores | marks
         self._rows.append(row)

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from poise.hooks.stops import POLL_SECONDS
 from poise.runs import FORMAT, Checkpoint, Checkpoints
 from poise.trainer import Hook, Trainer, pack
 
@@ -11,7 +13,7 @@ __all__ = ["Save"]
 
 
 class Save(Hook):
-    """Saves a checkpoint from time to time and at the end.
+    """Saves a checkpoint from time to time, when asked, and at the end.
 
     When it saves has no influence on what is trained, so it goes by the clock: what a killed process loses is bounded
     in seconds.
@@ -21,6 +23,7 @@ class Save(Hook):
         every_seconds: wall-clock seconds between two.
         every_steps: also every so many steps; None for by the clock only.
         about: what else to keep in each, as JSON values.
+        request: the file whose presence asks for one now; removed when it is obeyed.
     """
 
     def __init__(
@@ -29,13 +32,15 @@ class Save(Hook):
         every_seconds: float = 60.0,
         every_steps: int | None = None,
         about: Mapping[str, Any] | None = None,
+        request: Path | None = None,
     ) -> None:
         self.checkpoints = checkpoints
         self._every_seconds = every_seconds
         self._every_steps = every_steps
         self._about = dict(about or {})
+        self._request = request
         self._saved_step = -1
-        self._saved_at = 0.0
+        self._saved_at = self._polled_at = 0.0
 
     def start(self, trainer: Trainer) -> None:
         """Begin to count seconds."""
@@ -44,8 +49,18 @@ class Save(Hook):
     def after_step(self, trainer: Trainer) -> None:
         """Save when it is time."""
         by_steps = self._every_steps is not None and trainer.steps % self._every_steps == 0
-        if by_steps or time.monotonic() - self._saved_at >= self._every_seconds:
+        now = time.monotonic()
+        if by_steps or now - self._saved_at >= self._every_seconds or self._is_asked(now):
             self.save(trainer)
+
+    def _is_asked(self, now: float) -> bool:
+        if self._request is None or now - self._polled_at < POLL_SECONDS:
+            return False
+        self._polled_at = now
+        asked = self._request.exists()
+        if asked:
+            self._request.unlink(missing_ok=True)
+        return asked
 
     def end(self, trainer: Trainer) -> None:
         """Save the last step."""

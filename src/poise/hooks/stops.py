@@ -9,14 +9,15 @@ from typing import Any
 
 from poise.trainer import Hook, Trainer
 
-__all__ = ["INTERRUPTIONS", "Stops"]
+__all__ = ["INTERRUPTIONS", "POLL_SECONDS", "Stops"]
 
 _CTRL_C = "Ctrl-C"
 
 INTERRUPTIONS = (_CTRL_C, signal.SIGTERM.name)
 """Reasons of a stop that say nothing about the training: the process was asked to leave."""
 
-_POLL_SECONDS = 0.5
+# How often a request file is looked for.
+POLL_SECONDS = 0.5
 
 
 class Stops(Hook):
@@ -25,14 +26,14 @@ class Stops(Hook):
     A second Ctrl-C ends the process at once.
 
     Args:
-        request: the file whose presence asks for a stop; removed when it is obeyed.
+        request: the file whose presence asks for a stop; removed when it is obeyed. None for no such file.
         max_seconds: wall-clock seconds that training may take; None for no limit.
         signals: the signals to obey; the handlers they had are put back at the end.
     """
 
     def __init__(
         self,
-        request: Path,
+        request: Path | None,
         max_seconds: float | None = None,
         signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM),
     ) -> None:
@@ -66,7 +67,7 @@ class Stops(Hook):
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")
-        if now - self._polled >= _POLL_SECONDS:
+        if self._request is not None and now - self._polled >= POLL_SECONDS:
             self._polled = now
             if self._request.exists():
                 self._request.unlink(missing_ok=True)

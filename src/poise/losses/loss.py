@@ -11,6 +11,7 @@ from poise.errors import ShapeError
 __all__ = [
     "AdversarialLoss",
     "LogitLoss",
+    "looks_at_batch",
     "opposes",
     "per_sample",
     "pushes_real_up",
@@ -115,13 +116,36 @@ def _slope(loss: AdversarialLoss, of: Callable[[Tensor, Tensor, Tensor], Tensor]
     """The derivative by t at t = 0 of the mean of ``of(real, fake, t)``, at fixed logits."""
     with torch.inference_mode(False), torch.enable_grad():
         # Multiples of 1/32, symmetric about 0: their sums are exact, so that a loss without a preference gives 0.
-        real = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
-        fake = real.flip(0)
+        real, outcomes = _fixed_logits(loss.outputs)
         rise = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
-        outcomes = torch.ones((), dtype=torch.float64, device="cpu")
-        if loss.outputs is not None:
-            outcomes = torch.linspace(-1, 1, loss.outputs, dtype=torch.float64, device="cpu")
-            real, fake = real[:, None], fake[:, None]
-        values = of(real * outcomes, fake * outcomes, rise * outcomes)
+        values = of(real * outcomes, real.flip(0) * outcomes, rise * outcomes)
         (slope,) = torch.autograd.grad(values.mean(), rise)
     return slope.item()
+
+
+@torch.no_grad()
+def looks_at_batch(loss: AdversarialLoss) -> bool:
+    """Whether a sample's loss depends on the logits of other samples, as with ``relativistic_average``.
+
+    It is measured, so that it holds for a loss of one's own: whether changing one of 64 real logits and one of 64
+    fake ones changes the value of a pair that has neither.
+
+    Args:
+        loss: any loss.
+    """
+    with torch.inference_mode(False):
+        logits, outcomes = _fixed_logits(loss.outputs)
+        moved = torch.cat([logits[:-1], logits[-1:] + 1])
+        pairs = [(side * outcomes, side.roll(8, 0) * outcomes) for side in (logits, moved)]
+        # Rolled, the last one has become the eighth.
+        others = torch.ones(len(logits), dtype=torch.bool, device="cpu")
+        others[[7, -1]] = False
+        return any(not torch.equal(of(*pairs[0])[others], of(*pairs[1])[others]) for of in (loss.d, loss.g))
+
+
+def _fixed_logits(outputs: int | None) -> tuple[Tensor, Tensor]:
+    """64 points between -2 and 2; and by what one is multiplied to be a logit, or as many as a loss reads."""
+    logits = (torch.arange(64, dtype=torch.float64, device="cpu") - 31.5) / 16
+    if outputs is None:
+        return logits, torch.ones((), dtype=torch.float64, device="cpu")
+    return logits[:, None], torch.linspace(-1, 1, outputs, dtype=torch.float64, device="cpu")

@@ -21,11 +21,14 @@ class Modes(NamedTuple):
         high_quality: the share of samples of high quality. Perfect samples in 2-D have 1 - exp(-9 / 2) = 98.89 %.
         kl: of the samples' histogram over the modes against the true weights, in nats. n perfect samples have
             (k - 1) / (2 n) on average.
+        mixture_kl: of the samples of high quality over the modes, and of all others together, against what the mixture
+            has there, in nats: one number for quality and evenness. n perfect samples have k / (2 n) on average.
     """
 
     captured: int
     high_quality: float
     kl: float
+    mixture_kl: float
 
 
 def modes(samples: Tensor, means: Tensor, sigma: float, weights: Tensor | None = None, within: float = 3.0) -> Modes:
@@ -37,7 +40,12 @@ def modes(samples: Tensor, means: Tensor, sigma: float, weights: Tensor | None =
 
     .. math:: \mathrm{KL}(q \Vert p) = \sum_i q_i \log \frac{q_i}{p_i},
 
-    with q the shares of the samples and p the weights.
+    with q the shares of the samples and p the weights. That of the mixture is the same over k + 1 places, the modes up
+    to ``within`` standard deviations and the rest, so that it is that of the share h of high quality against the true
+    one, plus h times that of the good samples over the modes:
+
+    .. math:: h \log \frac hm + (1 - h) \log \frac{1 - h}{1 - m} + h\,\mathrm{KL}(q_{\mathrm{good}} \Vert p),
+        \qquad m = P\big(\chi^2_d \le \mathrm{within}^2\big)
 
     Args:
         samples: ``(n, d)``.
@@ -62,9 +70,13 @@ def modes(samples: Tensor, means: Tensor, sigma: float, weights: Tensor | None =
     good = apart <= within * sigma
     k = len(centers)
     p = torch.full((k,), 1 / k, dtype=torch.float64) if weights is None else weights.double().cpu()
-    counts = torch.bincount(belongs, minlength=k)
+    everywhere, inside = (torch.bincount(labels, minlength=k).cpu() for labels in (belongs, belongs[good]))
+    shape, reach = torch.tensor([points.shape[1] / 2, within**2 / 2], dtype=torch.float64)
+    mass = torch.special.gammainc(shape, reach)
+    outside = (~good).sum().cpu()
     return Modes(
-        captured=int((torch.bincount(belongs[good], minlength=k) > 0).sum()),
+        captured=int((inside > 0).sum()),
         high_quality=float(good.double().mean()),
-        kl=divergence(counts.cpu(), p),
+        kl=divergence(everywhere, p),
+        mixture_kl=divergence(torch.hstack([inside, outside]), torch.hstack([p / p.sum() * mass, 1 - mass])),
     )

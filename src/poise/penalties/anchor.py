@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from poise.errors import ConfigError
+from poise.parallel import batch
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Scene, Side
 
@@ -27,7 +28,7 @@ class _LeCam:
 
     def _anchor(self, scene: Scene, side: Side, logits: Tensor) -> Tensor:
         """The moving average after these logits, which it starts from."""
-        key, mean = f"{scene.entry}.{side}", logits.detach().mean()
+        key, mean = f"{scene.entry}.{side}", batch.mean(logits.detach())
         before = scene.memory.get(key)
         after = mean if before is None else torch.lerp(mean, before.to(mean), self.decay)
         scene.memory[key] = after

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from poise.errors import ConfigError, ShapeError
+from poise.parallel import batch
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Role, Scene
 
@@ -32,14 +33,14 @@ class _Jiggle:
 
     def __call__(self, samples: Tensor) -> Tensor:
         if samples.ndim != 4:
-            return samples + self.jitter * torch.randn_like(samples)
+            return samples + self.jitter * batch.randn_like(samples)
         return self._moved(samples)
 
     def _moved(self, images: Tensor) -> Tensor:
         n, channels, height, width = images.shape
         rows, columns = self._places(n, height, images.device), self._places(n, width, images.device)
         if self.flip:
-            flipped = torch.randint(2, (n, 1), device=images.device, dtype=torch.bool)
+            flipped = batch.randint(0, 2, n, 1, device=images.device, dtype=torch.bool)
             columns = torch.where(flipped, width - 1 - columns, columns)
         sample = torch.arange(n, device=images.device)[:, None, None, None]
         channel = torch.arange(channels, device=images.device)[:, None, None]
@@ -48,7 +49,7 @@ class _Jiggle:
     def _places(self, n: int, side: int, device: torch.device) -> Tensor:
         """Where each pixel along one side comes from, ``(n, side)``."""
         most = min(max(1, round(self.shift * side)), side - 1) if self.shift else 0
-        places = torch.arange(side, device=device) + torch.randint(-most, most + 1, (n, 1), device=device)
+        places = torch.arange(side, device=device) + batch.randint(-most, most + 1, n, 1, device=device)
         return side - 1 - (side - 1 - places.abs()).abs()  # mirrored at both edges
 
 
@@ -147,7 +148,7 @@ class _ZcrG:
 
 def _nearby(scene: Scene, std: float) -> Tensor:
     """G's samples of latents close to those of the scene."""
-    return scene.samples(scene.z + std * torch.randn_like(scene.z))
+    return scene.samples(scene.z + std * batch.randn_like(scene.z))
 
 
 def zcr(std: float = 0.05) -> Penalty:

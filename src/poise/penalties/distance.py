@@ -5,10 +5,10 @@ from __future__ import annotations  # nested functions are traced, and their ann
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from poise.errors import ConfigError, ShapeError, nearest
+from poise.parallel import batch
 from poise.penalties.derivative import pullback
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Scene
@@ -21,15 +21,13 @@ Mode = Literal["real", "fake"]
 @dataclass(frozen=True)
 class _GradientNorm:
     def __call__(self, scene: Scene) -> Tensor:
-        fake_mean = scene.fake_logits.mean()
+        fake_mean = batch.mean(scene.fake_logits)
 
         def distance(real: Tensor) -> tuple[Tensor, tuple[()]]:
-            return (scene.critic(real).mean() - fake_mean).relu().square(), ()
+            return batch.share((batch.mean(scene.critic(real)) - fake_mean).relu().square()), ()
 
-        gradient = pullback(distance, scene.real)[2]()
-        # vector_norm has the subgradient 0 at 0: D may be flat, or judge reals no better than fakes.
-        norm: Tensor = torch.linalg.vector_norm(gradient)
-        return norm
+        # It may be 0: D may be flat, or judge reals no better than fakes.
+        return batch.norm(pullback(distance, scene.real)[2]())
 
 
 def gradient_norm() -> Penalty:
@@ -61,7 +59,7 @@ class _AdversarialNorm:
                     f"the discriminator made logits of shape {tuple(logits.shape)} of one side and of shape "
                     f"{tuple(others.shape)} of the other; adversarial_norm compares pairs: give as many reals as fakes"
                 )
-            return (logits - others).square().mean(), ()
+            return batch.share((logits - others).square().mean()), ()
 
         return -pullback(distance, target)[2]().square().mean()
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from poise.errors import ConfigError, ShapeError, nearest
+from poise.parallel import batch
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Role, Scene
 
@@ -32,7 +33,7 @@ class _FeatureMatching:
     def _difference(self, scene: Scene, name: str, real: Tensor, fake: Tensor) -> Tensor:
         real = real.detach() if scene.player == "G" else real
         if self.reduce == "batch":
-            return (real.mean(0) - fake.mean(0)).abs().mean()
+            return (batch.mean(real, 0) - batch.mean(fake, 0)).abs().mean()
         if real.shape != fake.shape:
             raise ShapeError(
                 f"layer '{name}' made features of shape {tuple(real.shape)} of reals and {tuple(fake.shape)} of fakes; "

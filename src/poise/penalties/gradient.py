@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from poise.errors import ConfigError
+from poise.parallel import batch
 from poise.penalties.derivative import input_gradients
 from poise.penalties.penalty import Penalty
 from poise.penalties.scene import Role, Scene, Side
@@ -76,13 +77,13 @@ def _fake(real: Tensor, fake: Tensor) -> Tensor:
 
 def _between(real: Tensor, fake: Tensor) -> Tensor:
     r"""Points uniformly drawn on the lines between pairs: :math:`u x + (1 - u) G(z)`, one u a sample."""
-    u = torch.rand((len(real),) + (1,) * (real.ndim - 1), device=real.device, dtype=real.dtype)
+    u = batch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
     return torch.lerp(fake, real, u)
 
 
 def _around_real(real: Tensor, fake: Tensor, spread: float) -> Tensor:
     """Perturbed reals: noise uniform in [0, ``spread`` standard deviations of the batch) is added."""
-    return real + spread * real.std() * torch.rand_like(real)
+    return real + spread * batch.std(real) * batch.rand_like(real)
 
 
 # The points that have a pass of their own in every scene.
@@ -104,7 +105,7 @@ def _half_squared_norm(gradients: Tensor) -> Tensor:
 
 
 def _greatest_squared_norm(gradients: Tensor) -> Tensor:
-    return _squared_norm(gradients).max().expand(len(gradients))
+    return batch.gathered(_squared_norm(gradients)).max().expand(len(gradients))
 
 
 def _squared_distance(gradients: Tensor, target: float) -> Tensor:

@@ -6,8 +6,9 @@ package imports no torch, so that what reads runs starts quickly and works witho
 
 from poise.runs.checkpoints import Checkpoint, Checkpoints
 from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
+from poise.runs.follow import Follower
 from poise.runs.names import memorable
-from poise.runs.rows import JsonLines, read_rows
+from poise.runs.rows import JsonLines, finite, last_row, number, read_rows
 from poise.runs.status import State, Status
 
 __all__ = [
@@ -15,12 +16,16 @@ __all__ = [
     "RUNS",
     "Checkpoint",
     "Checkpoints",
+    "Follower",
     "JsonLines",
     "Run",
     "State",
     "Status",
     "find",
+    "finite",
+    "last_row",
     "memorable",
+    "number",
     "read_rows",
     "runs_under",
 ]

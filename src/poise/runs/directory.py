@@ -12,7 +12,7 @@ from typing import Any
 from poise.errors import RunError
 from poise.files import write_atomic
 from poise.runs.checkpoints import Checkpoints
-from poise.runs.rows import JsonLines, read_rows
+from poise.runs.rows import JsonLines, last_row
 from poise.runs.status import State, Status
 
 __all__ = ["FORMAT", "RUNS", "Run", "find", "runs_under"]
@@ -65,6 +65,20 @@ class Run:
     def stop_request(self) -> Path:
         """The file that asks a running run to save and stop."""
         return self.path / "stop"
+
+    @property
+    def checkpoint_request(self) -> Path:
+        """The file that asks a running run to save a checkpoint."""
+        return self.path / "checkpoint"
+
+    @property
+    def real_picture(self) -> Path:
+        """The picture of real samples that is beside those of generated ones."""
+        return self.samples / "real.png"
+
+    def pictures(self) -> dict[int, Path]:
+        """The pictures of generated samples by their steps, first to last."""
+        return {int(path.stem): path for path in sorted(self.samples.glob("*.png")) if path.stem.isdecimal()}
 
     def exists(self) -> bool:
         """Whether this is a run already, complete or not."""
@@ -213,8 +227,7 @@ class Run:
 
     def last_row(self) -> dict[str, object]:
         """The newest row of the log, or an empty one."""
-        rows = read_rows(self.log.path)
-        return rows[-1] if rows else {}
+        return last_row(self.log.path)
 
     def steps_at_risk(self) -> int:
         """Steps that the log has seen and no checkpoint holds: what a resume would do again."""

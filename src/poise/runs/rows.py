@@ -3,12 +3,15 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
 from poise.files import write_atomic
 
-__all__ = ["JsonLines", "read_rows"]
+__all__ = ["JsonLines", "finite", "last_row", "number", "read_rows", "row_of"]
+
+_BLOCK = 1 << 16
 
 Row = dict[str, Any]
 
@@ -19,11 +22,48 @@ def read_rows(path: Path) -> list[Row]:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
-    rows = (_row(line) for line in lines)
+    rows = (row_of(line) for line in lines)
     return [row for row in rows if row is not None]
 
 
-def _row(line: str) -> Row | None:
+def last_row(path: Path) -> Row:
+    """The last whole row of a JSON-lines file, or an empty one; only the end of the file is read."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return {}
+    with file:
+        end = file.seek(0, SEEK_END)
+        length = 0
+        while length < end:
+            length = min(2 * length or _BLOCK, end)
+            file.seek(end - length)
+            lines = file.read(length).decode(errors="replace").split("\n")
+            whole = lines if length == end else lines[1:]
+            for line in reversed(whole):
+                row = row_of(line)
+                if row is not None:
+                    return row
+    return {}
+
+
+def number(value: Any, otherwise: float | None = None) -> Any:
+    """``value`` if it is a number that can be reckoned with, else ``otherwise``."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
+    return value if is_number else otherwise
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with null for what JSON has no word for: NaN and the infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(it) for name, it in value.items()}
+    return [finite(it) for it in value] if isinstance(value, list | tuple) else value
+
+
+def row_of(line: str) -> Row | None:
+    """The row that a line holds, if it is one."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -32,11 +72,7 @@ def _row(line: str) -> Row | None:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    # JSON has no NaN and no infinity.
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
-    }
-    return json.dumps(finite) + "\n"
+    return json.dumps(finite(row)) + "\n"
 
 
 class JsonLines:

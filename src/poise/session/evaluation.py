@@ -36,6 +36,7 @@ from poise.metrics.checks import checked_finite
 from poise.metrics.features import FEATURES, Classifier, Examples, Extractor, Progress, Workplace
 from poise.metrics.features.classifier import labels_of
 from poise.metrics.features.extractor import silent
+from poise.parallel import World
 
 __all__ = ["Evaluation", "chosen_features", "fitting_metrics", "further_metrics", "said_when_long"]
 
@@ -85,10 +86,11 @@ def said_when_long(say: Callable[[str], None], seconds: float = 2.0) -> Progress
 def fitting_metrics(data: Data, features: str) -> tuple[str, ...]:
     """The metrics that training measures unless told otherwise; the first is the one to choose by.
 
-    On pixels FID and KID say little, and the sliced Wasserstein distance is of no use beside what has features.
+    On pixels FID and KID say little, and the sliced Wasserstein distance is of no use beside what has features. Of
+    points whose density is known, counts of modes make it noise: see docs/decisions.md.
     """
     if data.kind == "vectors":
-        return ("swd",) if data.density is None else ("swd", "modes")
+        return ("swd",) if data.density is None else ("modes", "swd")
     return ("swd",) if features == "raw" else ("kid", "fid")
 
 
@@ -110,6 +112,7 @@ class Evaluation:
         cache: the directory where classifiers and features of real data are kept; None for nowhere.
         progress: shows how far long work is.
         say: called with each line that a person should read.
+        world: the processes that measure together: each computes the features of its share of the samples.
 
     Attributes:
         metrics: the names of the metrics.
@@ -128,9 +131,11 @@ class Evaluation:
         cache: Path | None = None,
         progress: Progress = silent,
         say: Callable[[str], None] = lambda line: None,
+        world: World | None = None,
     ) -> None:
         self.data = data
         self.seed = seed
+        self._world = world or World()
         self.samples = config.samples
         self.features = chosen_features(config.features, data, device)
         fitting = fitting_metrics(data, self.features)
@@ -250,16 +255,40 @@ class Evaluation:
         """
         checked_finite(samples, "samples")
         rows = self.data.restore(samples)
-        found = memorization(self.extractor(self.features).of(rows, "samples"), self.train)
+        found = memorization(self.features_of(rows, self.features, "samples"), self.train)
         order = found.distances.argsort()[:count]
         pairs = rows[order.numpy()], self.data.array[found.neighbours[order].numpy()]
         return np.stack(pairs, axis=1).reshape(-1, *rows.shape[1:])
 
     def extractor(self, name: str) -> Extractor:
-        """The features of this name."""
+        """The features of this name, which are the same in all processes.
+
+        Raises:
+            MetricError: when they are not, as where machines made them apart.
+        """
         if name not in self._extractors:
-            self._extractors[name] = FEATURES[name].make(self.examples, self._workplace)
+            # The first process leaves in the cache what takes long.
+            made = self._world.first_then_others(lambda: FEATURES[name].make(self.examples, self._workplace))
+            if len(set(self._world.of_all(made.identity))) > 1:
+                raise MetricError(
+                    f"the processes have {name} features that differ: let POISE_CACHE be a directory that all machines "
+                    "share, or take other features, such as raw"
+                )
+            self._extractors[name] = made
         return self._extractors[name]
+
+    def features_of(self, rows: NDArray[Any], name: str, what: str) -> Tensor:
+        """Features of samples as files have them, ``(n, k)``, of which each process computes its share.
+
+        Args:
+            rows: the samples, all of them in every process.
+            name: of the features.
+            what: the samples are, for the display.
+        """
+        extractor = self.extractor(name)
+        if name == "raw":  # which costs nothing
+            return extractor.of(rows, what)
+        return self._world.spread(len(rows), lambda share: extractor.of(rows[share], what))
 
     def about(self) -> dict[str, str]:
         """What a person should know of the features that were used, by their names."""
@@ -295,18 +324,34 @@ class Evaluation:
         """Features of real samples: from the cache, or computed now. Raw ones need no cache."""
         extractor, directory = self.extractor(self.features), self._workplace.cache
         if self.features == "raw" or directory is None or not self.data.fingerprint:
-            return extractor.of(self.data.array[chosen], "real samples")
+            return self._of_real(chosen)
         key = blake2b(digest_size=16)
         for part in (self.data.fingerprint, self.features, extractor.identity, chosen.astype("<i8").tobytes()):
             key.update(part if isinstance(part, bytes) else f"{part}\n".encode())
         path = directory / f"features-{key.hexdigest()}.safetensors"
-        try:
-            return load_file(path)["features"]
-        except (OSError, SafetensorError, KeyError):  # not there, or damaged
-            found = extractor.of(self.data.array[chosen], "real samples")
-        directory.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, save({"features": found}))
+        known = self._world.by_first(lambda: _read_features(path))
+        if known is not None:
+            return known
+        found = self._of_real(chosen)
+        if self._world.is_first:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, save({"features": found}))
         return found
+
+    def _of_real(self, chosen: NDArray[np.intp]) -> Tensor:
+        """Features of real samples, of which each process reads its share alone."""
+        extractor = self.extractor(self.features)
+        return self._world.spread(
+            len(chosen), lambda share: extractor.of(self.data.array[chosen[share]], "real samples")
+        )
+
+
+def _read_features(path: Path) -> Tensor | None:
+    """Features that were kept; None where there are none, or damaged ones."""
+    try:
+        return load_file(path)["features"]
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 class _Evidence:
@@ -325,7 +370,7 @@ class _Evidence:
 
     def _of(self, name: str) -> Tensor:
         if name not in self._features:
-            self._features[name] = self._evaluation.extractor(name).of(self._rows, "samples")
+            self._features[name] = self._evaluation.features_of(self._rows, name, "samples")
         return self._features[name]
 
     @property

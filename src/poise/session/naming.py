@@ -10,7 +10,7 @@ from poise.runs import RUNS, Run, memorable
 __all__ = ["NOT_IDENTITY", "run_for"]
 
 # Settings that have no influence on what is trained up to a step. The data is told by its fingerprint.
-NOT_IDENTITY = ("data", "steps", "kimg", "checkpoint", "watch")
+NOT_IDENTITY = ("data", "steps", "kimg", "checkpoint", "watch", "hooks")
 
 
 def run_for(config: Config, path: str | None = None, root: Path = RUNS) -> Run:

@@ -67,8 +67,9 @@ class Recovery:
         self._skipped: list[int] = []
 
     def finish(self) -> None:
-        """Finish what a process had begun that was killed."""
+        """Finish the last rung, which a process that was killed may have begun: checkpoints after its step go."""
         if self.steps and not self.steps[-1].done:
+            self._write()
             self._carry_out(self.steps[-1])
 
     @property
@@ -135,11 +136,9 @@ class Recovery:
         candidates = before or best if finding.kind in _SUDDEN else best or before
         return next(reversed(candidates), None)
 
-    def take(self, step: Step) -> None:
-        """Take a rung: from now on its settings hold, and checkpoints after the step that it went back to are gone."""
+    def begin(self, step: Step) -> None:
+        """Take a rung: from now on its settings hold; :meth:`finish` does the rest."""
         self.steps.append(step)
-        self._write()
-        self._carry_out(step)
         self._skipped.clear()
 
     def _carry_out(self, step: Step) -> None:

@@ -7,14 +7,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from math import isclose
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from poise.config import (
@@ -32,9 +35,10 @@ from poise.config import (
 from poise.data import Batches, Data, held_out, save_png
 from poise.data.cache import cache_directory
 from poise.diagnosis import Finding, Severity, diagnose
-from poise.errors import CheckpointError, ConfigError, NonFiniteError, PoiseError, RunError
+from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError, RunError
 from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
 from poise.models import Growing, summary
+from poise.parallel import Heartbeat, World
 from poise.runs import Checkpoint, Run, State, Status
 from poise.session.evaluation import Evaluation, said_when_long
 from poise.session.naming import NOT_IDENTITY
@@ -74,24 +78,26 @@ class Outcome:
 
 
 class Session:
-    """One process training one run.
+    """One run being trained, by one process or by several of which the first one writes and speaks.
 
     Args:
         config: the settings.
         data: the prepared data.
         run: where everything goes.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        devices: processes on each machine, each with a device of its own; all of them are there, and make a session.
+        nodes: machines.
         max_seconds: end cleanly after so many wall-clock seconds.
         allow_change: go on with an existing run although settings differ.
         trust: packages from which the config may import parts of one's own.
         safe: the settings of a recipe that is known to work on the data, for the watch to fall back on.
-        hooks: called after the session's own.
+        hooks: called after the session's own, in the first process.
         seen: called with each new row of the log.
         evaluated: called with each new row of the metrics.
         say: called with each line that a person should read.
 
     Raises:
-        ConfigError: when a setting is wrong.
+        ConfigError: when a setting is wrong, or other processes have other ones.
         DeviceError: when the device is not there.
         MetricError: when a metric is asked for that this data cannot be measured by.
         MissingExtraError: when features are asked for whose package is not installed.
@@ -104,6 +110,8 @@ class Session:
         run: Run,
         *,
         device: str = "auto",
+        devices: int = 1,
+        nodes: int = 1,
         max_seconds: float | None = None,
         allow_change: bool = False,
         trust: Sequence[str] = (),
@@ -115,20 +123,21 @@ class Session:
     ) -> None:
         self.config = config.model_copy(update={"fingerprint": data.fingerprint})
         self.data = data
-        self.run = run
         if max_seconds is not None and not max_seconds > 0:
             raise ConfigError(f"max_seconds is {max_seconds}; it must be above 0")
         self._max_seconds = max_seconds
         self._allow_change = allow_change
-        self._hooks = [*build_hooks(config, trust), *hooks]
-        self._seen = seen
-        self._evaluated = evaluated
-        self._say = say
         self._precision = precision_for(config, data.shape, device)
-        self._fabric = fabric_for(config, data.shape, device)
+        self._fabric = fabric_for(config, data.shape, device, devices, nodes)
+        self._world = _joined(self._fabric)
+        _require_one_training(self._world, self.config)
+        self.run = self._world.of_first(run)
+        self._hooks = [*build_hooks(config, self.run, trust, self._hook_failed), *hooks] if self._world.is_first else []
+        self._seen, self._evaluated = seen, evaluated
+        self._say = say if self._world.is_first else lambda line: None
         self._execution = execution_for(config, data.shape, self._fabric)
         self._trust = trust
-        self._recovery = Recovery(run, self.config, safe)
+        self._recovery = self._world.by_first(lambda: Recovery(self.run, self.config, safe))
         self.trainer = self._made_trainer()
         self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
         self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
@@ -138,18 +147,22 @@ class Session:
             self.trainer.device,
             seed=_EVALUATION,
             cache=cache_directory(None),
-            progress=said_when_long(say),
-            say=say,
+            progress=said_when_long(self._say),
+            say=self._say,
+            world=self._world,
         )
         self._evaluation_failure = ""
         self._trained: Counter[str] = Counter()
-        self._watch = None if config.watch.mode == "off" else self._made_watch()
+        self._watch = self._made_watch()
 
     def _made_trainer(self) -> Trainer:
         """The trainer of the settings, with what was changed to save the run."""
         return build(self._recovery.config, self.data.shape, self._fabric, self._trust)
 
-    def _made_watch(self) -> Watch:
+    def _made_watch(self) -> Watch | None:
+        """What watches, in the first process: whatever it demands is done in all."""
+        if self.config.watch.mode == "off" or not self._world.is_first:
+            return None
         config, trainer, data = self._recovery.config, self.trainer, self.data
         return Watch(
             self.run,
@@ -172,20 +185,38 @@ class Session:
             RunError: when the run directory cannot be used, or its settings differ.
             CheckpointError: when there are checkpoints and none is good.
             NonFiniteError: when training broke; the run's last checkpoint is good.
+            PeerError: when another process has ended; the run's last checkpoint is good.
         """
+        heartbeat = Heartbeat(self._world.rank, self._world.size)
+        heartbeat.start()
+        try:
+            with ExitStack() as held:
+                return self._gone_on(self._world.by_first(lambda: self._begin(held)))
+        except PeerError as error:
+            error.is_known_to_all = heartbeat.is_said_by_first()
+            raise
+        finally:
+            heartbeat.stop()
+
+    def _begin(self, held: ExitStack) -> list[str]:
+        """Take the run; say how the settings differ from its own."""
         self.run.prepare()
-        with self.run.claim():
-            self.run.stop_request.unlink(missing_ok=True)  # meant for a process that is gone
-            changes = self._agreed_changes()
-            self._recovery.finish()
-            damaged = self._load()
-            steps, kimg = self.config.steps, self.config.kimg
-            if self.trainer.has_reached(steps, kimg):
-                if self.run.state() is not State.FINISHED:
-                    self._write_status(State.FINISHED)
-                return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
-            self._go_on(changes, damaged)
-            return self._train()
+        held.enter_context(self.run.claim())
+        for request in (self.run.stop_request, self.run.checkpoint_request):
+            request.unlink(missing_ok=True)  # meant for a process that is gone
+        changes = self._agreed_changes()
+        self._recovery.finish()
+        return changes
+
+    def _gone_on(self, changes: Sequence[str]) -> Outcome:
+        damaged = self._load()
+        steps, kimg = self.config.steps, self.config.kimg
+        if self.trainer.has_reached(steps, kimg):
+            if self._world.is_first and self.run.state() is not State.FINISHED:
+                self._write_status(State.FINISHED)
+            return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
+        self._world.by_first(lambda: self._go_on(changes, damaged))
+        return self._train()
 
     def _agreed_changes(self) -> list[str]:
         """How the settings differ from the run's own, if they may. Nothing is written yet.
@@ -216,16 +247,28 @@ class Session:
         Raises:
             CheckpointError: when there was one and none is good, or the good one does not fit the settings.
         """
+        damaged, state = self._world.by_first(self._newest)
+        if state is not None:
+            try:
+                self.trainer.load_state_dict(state["trainer"])
+            except CheckpointError as error:
+                error.is_known_to_all = True
+                raise
+        return damaged
+
+    def _newest(self) -> tuple[list[tuple[Checkpoint, str]], dict[str, Any] | None]:
+        """What the newest good checkpoint holds, after the damaged ones that are newer, with what is wrong.
+
+        Raises:
+            CheckpointError: when there was one and none is good.
+        """
         checkpoints = self.run.checkpoints.live()
         damaged: list[tuple[Checkpoint, str]] = []
         for checkpoint in reversed(checkpoints):
             try:
-                state = _state(checkpoint)
+                return damaged, _state(checkpoint)
             except CheckpointError as error:
                 damaged.append((checkpoint, str(error)))
-            else:
-                self.trainer.load_state_dict(state["trainer"])
-                return damaged
         status = self.run.status()
         ended = status is not None and status.step > 0 and status.state in (State.FINISHED, State.STOPPED)
         if checkpoints or ended:
@@ -234,7 +277,7 @@ class Session:
                 f"run {self.run.name} has no good checkpoint left: {reasons}. Nothing was changed; "
                 "start over with another --run, or put a good checkpoint back"
             )
-        return damaged
+        return damaged, None
 
     def _go_on(self, changes: Sequence[str], damaged: Sequence[tuple[Checkpoint, str]]) -> None:
         """Write the settings, and make the run's files those of the step that was loaded."""
@@ -302,7 +345,7 @@ class Session:
             return
         grown_at, side = growing[0].grown_at_kimg, growing[0].side  # of both: they grow at the same time
         left = steps - max(trainer.steps, 0 if trainer.warmup is None else trainer.warmup.steps)
-        images = self._batches_a_step(steps) * self.config.samples_a_batch * trainer.fabric.world_size
+        images = self._batches_a_step(steps) * self.config.samples_a_batch
         end = (trainer.nimg + max(left, 0) * images) / 1000
         if end < grown_at and not isclose(end, grown_at):
             evidence = {"kimg": end, "grown_at_kimg": grown_at}
@@ -322,7 +365,10 @@ class Session:
 
     def _train(self) -> Outcome:
         self._warn_of_an_early_end()
-        stops = Stops(self.run.stop_request, self._max_seconds, _signals())
+        is_first = self._world.is_first
+        if is_first:
+            self._draw_real()
+        stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
         self._write_status(State.RUNNING)
         lost: Finding | None = None
         t0 = time.perf_counter()
@@ -330,14 +376,24 @@ class Session:
             while lost is None and (finding := self._fit(stops)) is not None:
                 lost = self._recover(finding)
         except NonFiniteError as error:
+            error.is_known_to_all = True  # losses and gradients are those of all processes
             self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
             self._write_status(State.FAILED, str(error), hopeless=True)
             raise
+        except PeerError as error:
+            last = self.run.checkpoints.last()
+            reason = f"{error}; " + (
+                "no checkpoint was saved yet" if last is None else f"the checkpoint of step {last.step:,} is good"
+            )
+            self._event("process_gone", "severe", {"error": str(error)}, "ended")
+            self._write_status(State.FAILED, reason)
+            raise PeerError(f"run {self.run.name}: {reason}. The same command goes on from there") from error
         except BaseException as error:
             self._write_status(State.FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
             stops.release()
+        self._world.of_first(None)  # nobody leaves before all is saved
         if lost is not None:
             state, reason = State.FAILED, f"the watch: {lost.kind} is severe, and nothing is left to be tried"
         else:
@@ -349,19 +405,22 @@ class Session:
         return Outcome(self.run, self.trainer, state, reason, self._trained["steps"], self._trained["nimg"], seconds)
 
     def _fit(self, stops: Stops) -> Finding | None:
-        """Train to the end, or to a finding that something is to be done about."""
+        """Train to the end, or to a finding that something is to be done about, which is the first process's."""
         trainer, watch = self.trainer, self._watch
         steps, kimg, first, first_nimg = self.config.steps, self.config.kimg, trainer.steps, trainer.nimg
+        finding: Finding | None
         try:
             trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
         except NonFiniteError as error:
             if not acts(self.config.watch.mode, "non_finite"):
                 raise
-            return self._broken(error)
+            finding = self._broken(error)
+        else:
+            is_over = trainer.has_reached(steps, kimg) or watch is None or trainer.stop_reason != watch.reason
+            finding = None if is_over or watch is None else watch.demand
         finally:
             self._trained.update(steps=trainer.steps - first, nimg=trainer.nimg - first_nimg)
-        is_over = trainer.has_reached(steps, kimg) or watch is None or trainer.stop_reason != watch.reason
-        return None if is_over or watch is None else watch.demand
+        return self._world.of_first(finding)
 
     def _broken(self, error: NonFiniteError) -> Finding:
         """The finding of a number that is not finite."""
@@ -369,7 +428,7 @@ class Session:
         return diagnose({}, events=[event])[0]
 
     def _recover(self, finding: Finding) -> Finding | None:
-        """Do something about a finding; return it where nothing is left to be done."""
+        """Do something about a finding, in all processes the same; return it where nothing is left to be done."""
         trainer, at = self.trainer, self.trainer.steps
         if finding.kind == "non_finite" and self._recovery.may_skip(at):
             with suppress(NonFiniteError):
@@ -378,18 +437,20 @@ class Session:
                 self._say(f"Left out the update of step {at:,}: {finding.evidence['error']}")
                 return None
         end = self.config.expected_steps
-        step = self._recovery.next(finding, at, finding.since_step / end if end else 1.0)
+        share = finding.since_step / end if end else 1.0
+        step = self._world.by_first(lambda: self._recovery.next(finding, at, share))
         if step is None:
             self._say(f"{finding.kind}: nothing is left to be tried; the best checkpoint is kept. {finding.advice}")
             return finding
         action = f"went back to step {step.back_to:,}, with {step.change}"
         self._event("rolled_back", finding.severity, {"finding": finding.to_json(), "change": step.change}, action)
         self._say(f"{finding.kind} at step {at:,}: {action}")
-        self._recovery.take(step)
+        self._recovery.begin(step)
+        self._world.by_first(self._recovery.finish)
         self.trainer = self._made_trainer()
         self._watch = self._made_watch()
         self._load()
-        self._keep_rows()
+        self._world.by_first(self._keep_rows)
         return None
 
     def _own_hooks(self) -> list[Hook]:
@@ -400,6 +461,7 @@ class Session:
             config.checkpoint.every_seconds,
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
+            request=run.checkpoint_request,
         )
         watch = self._watch
         log = Log(run.log, config.log.every_steps, self._row)
@@ -413,6 +475,8 @@ class Session:
             failed=self._evaluation_failed,
             seen=self._metrics_row,
         )
+        if not self._world.is_first:
+            return [evaluate]
         guards = [watch] if watch else []
         if not has_picture(self.data.scaling):
             return [log, evaluate, *guards, save]
@@ -438,14 +502,33 @@ class Session:
         if self._watch is not None:
             self._watch.metrics(row)
 
+    def _draw_real(self) -> None:
+        """Draw real samples as generated ones are drawn, once."""
+        if not has_picture(self.data.scaling) or self.run.real_picture.exists():
+            return
+        wanted = self.config.samples.count if self.data.kind == "images" else PICTURED_POINTS
+        real = np.take(self.data.array, self._some_real(wanted), axis=0)
+        image = draw(self.data, real, f"{self.run.name} · real samples")
+        self.run.samples.mkdir(exist_ok=True)
+        save_png(image, self.run.real_picture, {"run": self.run.name, "seed": str(self.config.seed)})
+
+    def _some_real(self, n: int) -> np.ndarray:
+        """The indices of ``n`` real samples; where networks know classes, one class after the other, as samples are."""
+        random, labels = np.random.default_rng(self.config.seed), self.data.labels
+        if labels is None or not self.config.classes:
+            return random.choice(len(self.data), min(n, len(self.data)), replace=False)
+        members = [np.flatnonzero(labels == label) for label in range(len(self.config.classes))]
+        return np.array([random.choice(of) for _, of in zip(range(n), cycle(filter(len, members)), strict=False)])
+
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
         image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
         save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
 
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
         """The numbers of the averaged generator's samples, and how they were measured."""
-        labels = self._evaluation.fake_labels if trainer.classes else None
-        return self._evaluation.score(trainer.sample(self._evaluation.samples, _EVALUATION, labels=labels))
+        labels, count = self._evaluation.fake_labels if trainer.classes else None, self._evaluation.samples
+        samples = self._world.spread(count, lambda share: trainer.sample(count, _EVALUATION, labels=labels, rows=share))
+        return self._evaluation.score(samples)
 
     def _evaluation_failed(self, error: Exception) -> None:
         """Keep it as an event; say it once, as the next evaluations will fail for the same reason."""
@@ -455,7 +538,15 @@ class Session:
             self._evaluation_failure = text
             self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
 
+    def _hook_failed(self, name: str, error: Exception) -> None:
+        """Keep it as an event, and say it: the numbers are in the run's own files all the same."""
+        text = f"{type(error).__name__}: {error}"
+        self._event("hook_failed", "warning", {"hook": name, "error": text}, "trains on without it")
+        self._say(f"Warning: the hook {name} failed ({text}); training goes on without it")
+
     def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
+        if not self._world.is_first:
+            return
         trainer, config = self.trainer, self.config
         self.run.write_status(
             Status(
@@ -473,6 +564,8 @@ class Session:
         )
 
     def _event(self, kind: str, severity: str, evidence: Mapping[str, Any], action: str) -> None:
+        if not self._world.is_first:
+            return
         self.run.events.append(
             {
                 "step": self.trainer.steps,
@@ -483,6 +576,43 @@ class Session:
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
+
+
+def _joined(fabric: Fabric) -> World:
+    """The processes, after they have met.
+
+    Raises:
+        PeerError: when they could not.
+    """
+    if fabric.world_size > 1:
+        try:
+            fabric.launch()
+        except RuntimeError as error:
+            where = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+            raise PeerError(
+                f"the {fabric.world_size} processes of this training could not meet at {where} "
+                f"({str(error).splitlines()[0][:200]}): see that all are started, and that the address and the port "
+                "can be reached from their machines"
+            ) from error
+    return World(fabric.global_rank, fabric.world_size)
+
+
+def _require_one_training(world: World, config: Config) -> None:
+    """Refuse processes that were started with other settings or data than the first one.
+
+    Raises:
+        ConfigError: in every process.
+    """
+    first, *others = world.of_all(config)
+    for rank, other in enumerate(others, 1):
+        changes = differences(first, other, ignore=("data",))  # where it lies may differ; the fingerprint tells
+        if changes:
+            error = ConfigError(
+                f"process {rank} was started with other settings than process 0 ({'; '.join(changes)}): start all of "
+                "them by one command, with the same recipe and data"
+            )
+            error.is_known_to_all = True
+            raise error
 
 
 def _state(checkpoint: Checkpoint) -> dict[str, Any]:

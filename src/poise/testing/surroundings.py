@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from poise.parallel import World
 from poise.trainer.randomness import Randomness
 
 __all__ = ["seeded"]
@@ -20,5 +21,5 @@ def seeded(seed: int = 0, device: torch.device = _CPU) -> Iterator[None]:
         seed: of the generators.
         device: the generator of which is seeded beside that of the CPU.
     """
-    with torch.inference_mode(False), torch.enable_grad(), Randomness(seed, 0, device).stretch(0):
+    with torch.inference_mode(False), torch.enable_grad(), Randomness(seed, World(), device).stretch(0):
         yield

@@ -30,6 +30,8 @@ __all__ = [
     "checked_loss",
     "checked_penalties",
     "checked_plan",
+    "checked_share",
+    "checked_sizes",
     "checked_top_k",
     "fitting_labels",
     "require_shape",
@@ -154,6 +156,26 @@ def checked_count(name: str, count: int) -> int:
     if count < 1:
         raise ConfigError(f"{name} is {count}; it must be at least 1")
     return count
+
+
+def checked_share(batch: int, processes: int) -> int:
+    """The samples of a batch that each process takes."""
+    if batch % processes:
+        near = [count for count in (batch - batch % processes, batch - batch % processes + processes) if count]
+        raise ConfigError(
+            f"batch is {batch}, which {processes} processes cannot share evenly: give a multiple of {processes}, such "
+            f"as {' or '.join(map(str, near))}"
+        )
+    return batch // processes
+
+
+def checked_sizes(sizes: Sequence[int]) -> None:
+    """Refuse parts of a batch that are not of one size."""
+    if len(set(sizes)) > 1:
+        raise ConfigError(
+            f"the processes' parts of a batch have {', '.join(map(str, sizes))} samples; give all of them as many, "
+            "such as by leaving out a last batch that is not full"
+        )
 
 
 def checked_constraints(constraints: Sequence[Constrained]) -> dict[str, list[Constrained]]:

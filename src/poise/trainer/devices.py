@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from poise.errors import ConfigError, DeviceError, nearest
 
@@ -22,6 +23,7 @@ __all__ = [
     "choose_execution",
     "choose_precision",
     "make_fabric",
+    "require_execution_for",
     "resolved_device",
 ]
 
@@ -43,9 +45,16 @@ class Choice(NamedTuple):
 
 
 def make_fabric(
-    device: str = "auto", precision: str = "32-true", deterministic: bool = False, **options: Any
+    device: str = "auto",
+    precision: str = "32-true",
+    deterministic: bool = False,
+    devices: int = 1,
+    nodes: int = 1,
+    **options: Any,
 ) -> Fabric:
-    """Lightning Fabric on one device; on a CUDA device it also chooses, for the process, how PyTorch works there.
+    """Lightning Fabric, by default of one process; on CUDA it also chooses, for the process, how PyTorch works there.
+
+    One of several processes has to be launched: ``fabric.launch()``.
 
     TensorFloat-32 is used with ``bf16-mixed``, where float32 is left for numbers that need its range, and not with
     ``32-true``. cuDNN tries algorithms and keeps the fastest, unless ``deterministic``.
@@ -56,12 +65,14 @@ def make_fabric(
             ``auto``: see :func:`choose_precision`.
         deterministic: let every operation of this process give the same bits each time; one that cannot raises an
             error.
+        devices: processes on each machine, each with a device of its own; on a CPU they share its cores.
+        nodes: machines.
         options: further arguments of ``Fabric``.
 
     Raises:
-        DeviceError: when the device is not there or the precision is none of these. Nothing is put in its place.
+        DeviceError: when the devices are not there or the precision is none of these. Nothing is put in their place.
     """
-    kind, _, index = resolved_device(device).partition(":")
+    kind, _, index = resolved_device(device, devices).partition(":")
     precision = choose_precision(precision, kind).value
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -69,22 +80,42 @@ def make_fabric(
     if kind == "cuda":
         torch.backends.cudnn.benchmark = not deterministic
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "bf16-mixed"
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    for part in ("rank_zero", "distributed"):
+        logging.getLogger(f"lightning_fabric.utilities.{part}").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Fabric remarks on unused accelerators and on how it was launched; neither concerns the person here.
         warnings.simplefilter("ignore")
-        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision, **options)  # type: ignore[arg-type]
+        if devices * nodes > 1:
+            # Stops and messages are of the CPU, whatever the networks' device is.
+            backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
+            options = {"strategy": DDPStrategy(process_group_backend=backend), **options}
+        return Fabric(
+            accelerator=kind,
+            devices=[int(index)] if index else devices,
+            num_nodes=nodes,
+            precision=precision,  # type: ignore[arg-type]
+            **options,
+        )
 
 
-def resolved_device(device: str) -> str:
+def resolved_device(device: str, devices: int = 1) -> str:
     """The device that ``auto`` stands for, or the one that is named.
 
     Raises:
-        DeviceError: when it is not there.
+        DeviceError: when it is not there, or not as many of its kind as are asked for.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    _require(device, device.partition(":")[0])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    else:
+        _require(device, device.partition(":")[0])
+    if devices > 1 and ":" in device:
+        raise DeviceError(f"device '{device}' is one device, and {devices} are asked for: give {device.split(':')[0]}")
+    there = torch.cuda.device_count() if device == "cuda" else devices
+    if devices > there:
+        raise DeviceError(
+            f"{devices} CUDA devices are asked for, and this machine has {there}: give --devices {there}, or "
+            "--device cpu"
+        )
     return device
 
 
@@ -121,20 +152,24 @@ def choose_precision(precision: str, device: str, shape: Sequence[int] | None = 
     return Choice("32-true", f"auto: this {name} does not compute in bfloat16")
 
 
-def choose_execution(execution: str, device: str, images: bool, steps: float | None = None) -> Choice:
+def choose_execution(
+    execution: str, device: str, images: bool, steps: float | None = None, processes: int = 1
+) -> Choice:
     """An execution, and why.
 
     ``auto`` takes ``graph`` on CUDA devices. On a CPU it takes ``compile`` for long trainings on vectors, in which
-    Python is most of a step, where there is a C++ compiler; and else ``eager``.
+    Python is most of a step, where there is a C++ compiler; and else ``eager``. Several processes sum over each other
+    within a move, which neither programs nor recordings hold: their moves are ``eager``.
 
     Args:
         execution: one of ``EXECUTIONS``.
         device: where.
         images: whether samples are images.
         steps: how many there will be, if that is known.
+        processes: how many train together.
 
     Raises:
-        ConfigError: when the execution is none of these.
+        ConfigError: when the execution is none of these, or not one of several processes.
         DeviceError: when it needs another device.
     """
     if execution not in EXECUTIONS:
@@ -142,8 +177,11 @@ def choose_execution(execution: str, device: str, images: bool, steps: float | N
     is_cuda = device.startswith("cuda")
     if execution == "graph" and not is_cuda:
         raise DeviceError("execution 'graph' is of CUDA devices; take compile, eager or auto")
+    require_execution_for(processes, execution)
     if execution != "auto":
         return Choice(execution, "as was asked")
+    if processes > 1:
+        return Choice("eager", "auto: several processes sum over each other within a move")
     if is_cuda:
         return Choice("graph", "auto: on a GPU, launching a step's operations takes longer than they do")
     if images:
@@ -153,6 +191,18 @@ def choose_execution(execution: str, device: str, images: bool, steps: float | N
     if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         return Choice("eager", "auto: there is no C++ compiler")
     return Choice("compile", "auto: on vectors, Python is most of a step")
+
+
+def require_execution_for(processes: int, execution: str) -> None:
+    """Refuse what several processes cannot execute.
+
+    Raises:
+        ConfigError: naming what they can.
+    """
+    if processes > 1 and execution not in ("auto", "eager"):
+        raise ConfigError(
+            f"execution is '{execution}', which is for one process, and there are {processes}: take eager or auto"
+        )
 
 
 def autocast_of(fabric: Fabric) -> Callable[[], AbstractContextManager[Any]] | None:

@@ -8,12 +8,23 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from poise.parallel import World
 from poise.penalties import Scene
 from poise.trainer.moves import Move
 from poise.trainer.objectives import Numbers
 from poise.trainer.player import norm_of
 
-__all__ = ["MOST_KINDS", "TOO_MANY_KINDS", "Check", "Eager", "Execution", "InParts", "Taken", "in_a_line"]
+__all__ = [
+    "MOST_KINDS",
+    "TOO_MANY_KINDS",
+    "Check",
+    "Eager",
+    "Execution",
+    "InParts",
+    "OverProcesses",
+    "Taken",
+    "in_a_line",
+]
 
 MOST_KINDS = 8
 """What is made for each kind of move takes time and memory, and pays where kinds come again and again."""
@@ -131,6 +142,35 @@ class InParts(Execution):
         for weight, gradient in zip(weights, sums, strict=True):
             weight.grad = gradient if weight.grad is not None else None
         return Taken(loss, norm_of(sums), numbers)
+
+
+class OverProcesses(Execution):
+    r"""Averages a player's gradients over processes, and with them the numbers of its objective, in one reduction.
+
+    .. math:: g = \frac1R \sum_k \nabla L_k
+
+    So every process has the same gradients, takes the same updates, and plans by the same signals; and what is not
+    finite in one of them is so in all.
+
+    Args:
+        execution: of this process's part of the batch.
+        world: the processes.
+    """
+
+    def __init__(self, execution: Execution, world: World) -> None:
+        self.name = execution.name  # type: ignore[misc]
+        self._execution = execution
+        self._world = world
+
+    def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
+        """See :meth:`Execution.gradients`."""
+        taken = self._execution.gradients(move, scene, alone, last)
+        gradients = [weight.grad for weight in move.player.weights if weight.grad is not None]
+        numbers = torch.stack([taken.loss, *taken.numbers.values()]).float()
+        self._world.average_([*gradients, numbers])
+        loss, *values = numbers.unbind()
+        norm = norm_of(gradients) if gradients else taken.norm
+        return Taken(loss, norm, dict(zip(taken.numbers, values, strict=True)))
 
 
 def in_a_line(error: Exception) -> str:

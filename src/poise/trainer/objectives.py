@@ -10,7 +10,8 @@ from torch import Tensor
 
 from poise.augment import Adaptive
 from poise.balance import Balance, Role
-from poise.losses import AdversarialLoss, pushes_real_up
+from poise.losses import AdversarialLoss, looks_at_batch, pushes_real_up
+from poise.parallel import batch
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
 from poise.trainer.checks import require_shape, warn_of_probabilities
@@ -93,6 +94,7 @@ class Objectives:
         self._measures = {name: MEASURES[name] for name in sorted(balance.needs)}
         self._top_k = top_k
         self._adapt = adapt
+        self._gathers = looks_at_batch(loss) or top_k != 1
         self._warned = False
         self.g_uses_real = loss.g_uses_real or bool(self._penalties["G"])
 
@@ -124,6 +126,7 @@ class Objectives:
         if not self._warned and not torch.compiler.is_compiling():
             self._warned = True
             warn_of_probabilities(real_logits)
+        real_logits, fake_logits = self._compared(real_logits), self._compared(fake_logits)
         d_loss = self._d_loss(real_logits, fake_logits, turn).mean()
         total, terms = self._with_penalties(d_loss, "D", scene, turn)
         real_scores, fake_scores = self._loss.scores(real_logits), self._loss.scores(fake_logits)
@@ -144,14 +147,15 @@ class Objectives:
             return {}
         numbers = {"augment_p": scene.strength}
         if self._adapt is not None:
-            numbers["d_sign"] = real_scores.sign().mean()
-            scene.memory[STRENGTH] = self._adapt(scene.strength, numbers["d_sign"], len(real_scores)).detach()
+            numbers["d_sign"] = batch.mean(real_scores.sign())
+            images = batch.processes() * len(scene.real)
+            scene.memory[STRENGTH] = self._adapt(scene.strength, numbers["d_sign"], images).detach()
         return numbers
 
     def generator(self, scene: Scene, turn: Turn) -> tuple[Tensor, Numbers]:
         """The generator's objective, and its parts by their log names."""
-        fake_logits = scene.fake_logits
-        real_logits = scene.real_logits.detach() if self._loss.g_uses_real else fake_logits
+        fake_logits = self._compared(scene.fake_logits)
+        real_logits = self._compared(scene.real_logits).detach() if self._loss.g_uses_real else fake_logits
         g_loss = self._g_loss(real_logits, fake_logits, turn).mean()
         total, terms = self._with_penalties(g_loss, "G", scene, turn)
         return total, {
@@ -164,12 +168,20 @@ class Objectives:
     def ahead(self, scene: Scene) -> dict[str, Callable[[], Tensor]]:
         """What makes the numbers of a scene that a policy may decide by before anyone moves, by their log names."""
         turn = self.turn("D", 0, scene.kimg)
+
+        def logits() -> tuple[Tensor, Tensor]:
+            return self._compared(scene.real_logits), self._compared(scene.fake_logits)
+
         return {
-            "d_real": lambda: self._loss.scores(scene.real_logits).mean(),
-            "d_fake": lambda: self._loss.scores(scene.fake_logits).mean(),
-            "d_loss": lambda: self._d_loss(scene.real_logits, scene.fake_logits, turn).mean(),
-            "g_loss": lambda: self._g_loss(scene.real_logits, scene.fake_logits, turn).mean(),
+            "d_real": lambda: batch.mean(self._loss.scores(scene.real_logits)),
+            "d_fake": lambda: batch.mean(self._loss.scores(scene.fake_logits)),
+            "d_loss": lambda: batch.mean(self._d_loss(*logits(), turn)),
+            "g_loss": lambda: batch.mean(self._g_loss(*logits(), turn)),
         }
+
+    def _compared(self, logits: Tensor) -> Tensor:
+        """The logits that the loss is to see: those of the whole batch, where it compares a sample with others."""
+        return batch.gathered(logits) if self._gathers else logits
 
     def _d_loss(self, real_logits: Tensor, fake_logits: Tensor, turn: Turn) -> Tensor:
         return self._loss.d(real_logits, turn.fake_weight * fake_logits if turn.weighs_fakes else fake_logits)

@@ -1,9 +1,11 @@
 """Randomness as a function of (seed, rank, number): a resume needs no generator state."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+from poise.parallel import World, batch
 
 __all__ = ["Randomness", "latents", "mix"]
 
@@ -32,16 +34,18 @@ def latents(n: int, z_dim: int, seed: int) -> torch.Tensor:
 class Randomness:
     """Seeds torch's default generators, and gives back the state that they had.
 
-    Whatever draws from them, such as dropout, penalties and users' own modules, follows from the seed too.
+    Whatever draws from them, such as dropout and users' own modules, follows from the seed too, and from the rank.
+    Latents, penalties and augmentations draw for the whole batch: see :mod:`poise.parallel.batch`.
 
     Args:
         seed: of the run.
-        rank: of this process.
+        world: the processes.
         device: where the networks are.
     """
 
-    def __init__(self, seed: int, rank: int, device: torch.device) -> None:
-        self._seed, self._rank = seed, rank
+    def __init__(self, seed: int, world: World, device: torch.device) -> None:
+        self._seed, self._world = seed, world
+        self._common = torch.Generator(device)
         self._generators = [torch.default_generator]
         if device.type == "cuda":
             self._generators.append(torch.cuda.default_generators[device.index or 0])
@@ -52,8 +56,23 @@ class Randomness:
         states = [generator.get_state() for generator in self._generators]
         try:
             for generator in self._generators:
-                generator.manual_seed(mix(self._seed, self._rank, *numbers))
+                generator.manual_seed(mix(self._seed, self._world.rank, *numbers))
             yield
         finally:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.set_state(state)
+
+    def over_batch(self, rows: int, *numbers: int) -> AbstractContextManager[None]:
+        """Let the batch be spread over the processes, and what is drawn for it be named by ``numbers``.
+
+        Args:
+            rows: samples of the batch in this process.
+            numbers: the name. A single process draws from the default generators, whose stretches have names; without a
+                name all processes do, so that it is for their caller to seed them alike.
+        """
+        if self._world.size == 1:
+            return nullcontext()
+        if not numbers:
+            return batch.spread_over(self._world, self._generators[-1], rows)
+        self._common.manual_seed(mix(self._seed, 0, *numbers))
+        return batch.spread_over(self._world, self._common, rows)

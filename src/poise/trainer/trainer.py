@@ -1,8 +1,8 @@
 """The trainer."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +18,11 @@ from poise.balance import Alternating, Balance, Role
 from poise.constraints import Constrained
 from poise.data import Batch, Batches
 from poise.ema import Ema
-from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError
+from poise.errors import CheckpointError, ConfigError, NonFiniteError
 from poise.files import write_atomic
 from poise.losses import LOSSES, AdversarialLoss
+from poise.parallel import World, synchronize_batch_norms_
+from poise.parallel.batch import randn
 from poise.penalties import Scene, Weighted
 from poise.schedules import Number, value_at
 from poise.trainer.checks import (
@@ -35,13 +37,15 @@ from poise.trainer.checks import (
     checked_loss,
     checked_penalties,
     checked_plan,
+    checked_share,
+    checked_sizes,
     checked_top_k,
     fitting_labels,
     warn_of_balance,
 )
 from poise.trainer.compiled import Compiled
 from poise.trainer.devices import autocast_of, choose_execution, make_fabric
-from poise.trainer.execution import Eager, Execution, InParts
+from poise.trainer.execution import Eager, Execution, InParts, OverProcesses
 from poise.trainer.gather import gathering
 from poise.trainer.graphs import CudaRecorder, Graphs
 from poise.trainer.guard import Guard
@@ -109,7 +113,13 @@ class Trainer:
     Copies of the networks are tried on a few samples, once: where they allow it, images lie in memory with their
     channels next to each other, and D sees reals and fakes in one pass.
 
+    With a fabric of several processes (:func:`~poise.trainer.make_fabric`, then ``fabric.launch()``) each of them makes
+    the same trainer and takes its part of each batch; the weights are those that one process would get of the whole.
+    Batch norm then has the statistics of the whole batch. What networks draw themselves, such as dropout, follows from
+    the rank.
+
     Attributes:
+        world: the processes that train together.
         steps: steps done.
         nimg: real images shown to the discriminator.
         generator, discriminator: the networks.
@@ -143,8 +153,7 @@ class Trainer:
         accumulate: int = 1,
     ) -> None:
         self.fabric = fabric or make_fabric()
-        if self.fabric.world_size > 1:
-            raise DeviceError("training in several processes is not supported yet: give a fabric of one device")
+        self.world = World(self.fabric.global_rank, self.fabric.world_size)
         self.device = self.fabric.device
         self.generator = generator.to(self.device).train()
         self.discriminator = discriminator.to(self.device).train()
@@ -161,13 +170,15 @@ class Trainer:
         self._warmup_steps = 0 if warmup is None else warmup.steps
         self.ema = ema or Ema()
         constrained = checked_constraints(constraints)
-        self._randomness = Randomness(seed, self.fabric.global_rank, self.device)
+        self._randomness = Randomness(seed, self.world, self.device)
         with self._randomness.stretch(_BEGIN):
             self._players: dict[Role, Player] = {
                 "D": Player("D", self.discriminator, d_optimizer, constrained["D"]),
                 "G": Player("G", self.generator, g_optimizer, constrained["G"], self.balance.combine),
             }
         self._joint = z_dim is not None and judges_alone(*networks, z_dim, self.classes, self.device)
+        self._joint, self._is_channels_last = self.world.of_first((self._joint, self._is_channels_last))
+        self._loose_buffers = self._in_step(*networks)
         self.average = self.ema.follow(self.generator)
         self.seed = seed
         self.steps = 0
@@ -181,11 +192,15 @@ class Trainer:
         adapt = None if augment is None else augment.adaptive
         self._objectives = Objectives(self.loss, self.penalties, self.balance, checked_top_k(top_k), adapt)
         self._moves = Moves(self._players, self._objectives, warmup, self.device)
+        if warmup is not None:
+            self._loose_buffers += self._in_step(self._moves["W"].player.module)
         self._guard = Guard(self.device)
         self._guard.adopt(self._moves.optimizers)
         self._changing: list[Any] = [it for it in (*networks, self.average) if hasattr(it, "progress")]
         self._accumulate = checked_count("accumulate", accumulate)
         self._execution = self._chosen(execution)
+        self._is_shared_out = self.world.size == 1
+        self._asked: Callable[[], str | None] = _nobody
         self._draws = 0
         self._phases = 0
         self._batch = 0
@@ -198,15 +213,27 @@ class Trainer:
         self._seconds = self._waited = 0.0
         self._t0: float | None = None
 
+    def _in_step(self, *networks: nn.Module) -> list[Tensor]:
+        """Let networks be the same in all processes; return the buffers that passes may change in each otherwise."""
+        if self.world.size == 1:
+            return []
+        common = {id(it) for network in networks for it in synchronize_batch_norms_(network)}
+        tensors = {id(it): it for network in networks for it in (*network.parameters(), *network.buffers())}
+        self.world.broadcast_(list(tensors.values()))
+        return [
+            it for key, it in tensors.items() if not isinstance(it, nn.Parameter) and key not in common and it.numel()
+        ]
+
     def _chosen(self, execution: str) -> Execution:
-        chosen = choose_execution(execution, self.device.type, images=self._is_channels_last)
+        chosen = choose_execution(execution, self.device.type, images=self._is_channels_last, processes=self.world.size)
         changes = bool(self._changing)
         made: Execution
         if chosen.value == "graph":
             made = Graphs(CudaRecorder(), list(self._moves.optimizers), changes, self._guard.deferred)
         else:
             made = Compiled(changes) if chosen.value == "compile" else Eager()
-        return made if self._accumulate == 1 else InParts(made, self._accumulate)
+        made = made if self._accumulate == 1 else InParts(made, self._accumulate)
+        return made if self.world.size == 1 else OverProcesses(made, self.world)
 
     # One step.
 
@@ -215,7 +242,8 @@ class Trainer:
 
         Args:
             real: an iterator of real batches ``(n, ...)``, one for each move of the discriminator; or one batch for
-                all. A batch may be ``(samples, labels)``; labels are for networks that take classes.
+                all. A batch may be ``(samples, labels)``; labels are for networks that take classes. Of several
+                processes, each gives its part, all of one size.
 
         Returns:
             The latest numbers by their log names, scalars on the device; reading one waits for it.
@@ -229,7 +257,7 @@ class Trainer:
         self._begin_step()
         for phase in self._plan(batches):
             self._take(phase, batches)
-            with self._randomness.stretch(_PLAY, self._phases), self._moves.only(phase):
+            with self._drawing(_PLAY), self._moves.only(phase):
                 scene = self._ahead or self._dealt(phase)
                 alone = len(phase) == 1 and self._ahead is None
                 for turn, moves in enumerate(self._moves.rounds(phase)):
@@ -245,7 +273,8 @@ class Trainer:
 
         :meth:`step` does so itself; a loop of :meth:`discriminator_step` and :meth:`generator_step` calls it.
         """
-        self.ema.update(self.nimg - self._averaged_nimg or self._batch, self.nimg)
+        self.world.broadcast_(self._loose_buffers)
+        self.ema.update(self.nimg - self._averaged_nimg or self._batch * self.world.size, self.nimg)
         self._averaged_nimg = self.nimg
         self.steps += 1
         self._moves.end_warmup(self.steps)
@@ -289,7 +318,7 @@ class Trainer:
         self._begin_step()
         move, scene = self._moves[role], self._scene(real, z.to(self.device), (role,))
         for _ in range(move.player.evaluations):
-            with self._moves.only((role,)):
+            with self._randomness.over_batch(len(z)), self._moves.only((role,)):
                 numbers = self._play([move], scene)
             scene = scene.again()
         return numbers
@@ -311,10 +340,19 @@ class Trainer:
         self._take(("D",), batches)
         # A batch that is taken in parts would not fit with its graph: the parts are seen again.
         graph = torch.set_grad_enabled(self._accumulate == 1)
-        with self._randomness.stretch(_LOOK, self._phases), graph:
+        with self._drawing(_LOOK), graph:
             self._ahead = self._dealt()
             signals = Signals(self.meters, self._objectives.ahead(self._ahead))
             return self._planned(signals)
+
+    @contextmanager
+    def _drawing(self, what: int) -> Iterator[None]:
+        """A phase's stretch of randomness, of the networks in this process and of the whole batch."""
+        with (
+            self._randomness.stretch(what, self._phases),
+            self._randomness.over_batch(self._batch, what, self._phases),
+        ):
+            yield
 
     def _planned(self, signals: Signals) -> tuple[Phase, ...]:
         plan = checked_plan(self.balance.plan(self.steps - self._warmup_steps, signals))
@@ -336,11 +374,13 @@ class Trainer:
 
     def _dealt(self, phase: Phase = ()) -> Scene:
         """The real batch with new latents, for a phase if it is known."""
-        z = torch.randn(self._batch, self._require_z_dim(), device=self.device)
+        z = randn(self._batch, self._require_z_dim(), device=self.device)
         return self._scene(self._real, z, phase)
 
     def _taken(self, batch: Batch) -> Tensor:
         real, labels = checked_batch(batch, self.classes)
+        if not self._is_shared_out:
+            checked_sizes(self.world.of_all(len(real)))
         self._batch = self._unseen = len(real)
         self._labels = None if labels is None else labels.to(self.device, non_blocking=True)
         real = real.to(self.device, non_blocking=True)
@@ -349,7 +389,7 @@ class Trainer:
     def _count_shown(self, scene: Scene) -> None:
         """Count the real samples of a new batch when D has seen them."""
         if scene.has_shown_reals:
-            self.nimg += self._unseen * self.fabric.world_size
+            self.nimg += self._unseen * self.world.size
             self._unseen = 0
 
     def _scene(self, real: Tensor | None, z: Tensor, phase: Phase) -> Scene:
@@ -407,8 +447,9 @@ class Trainer:
                 ``batch(index) -> Tensor``.
             steps: the end in steps.
             kimg: the end in thousands of real images.
-            batch: real images a batch, on each rank.
-            hooks: called between steps, in this order.
+            batch: real images a batch, of which each process takes its part.
+            hooks: called between steps, in this order. Of several processes, each calls its own; where one of them
+                stops, all do after the step that follows.
 
         Raises:
             ConfigError: when neither ``steps`` nor ``kimg`` is given.
@@ -418,14 +459,16 @@ class Trainer:
             raise ConfigError("fit needs an end: give steps=... or kimg=...")
         feed = data if hasattr(data, "batch") else self.feed(data, batch)
         batches = self._from(feed)
-        self.stop_reason, self._t0 = None, time.perf_counter()
+        self.stop_reason, self._asked, self._t0 = None, _nobody, time.perf_counter()
         for hook in hooks:
             hook.start(self)
-        with closing(batches):
+        with closing(batches), self._shared_out(isinstance(feed, Batches)):
             while self.stop_reason is None and not self.has_reached(steps, kimg):
                 self.step(batches)
                 for hook in hooks:
                     hook.after_step(self)
+                self._agree_on_a_stop()
+            self._asked()
         self._guard.raise_if_failed()
         for hook in hooks:
             hook.end(self)
@@ -444,18 +487,34 @@ class Trainer:
         self._phases += 1
 
     def feed(self, data: Any, batch: int, flip: bool = False, without: NDArray[np.int64] | None = None) -> Batches:
-        """Batches of ``data`` for this trainer's seed and rank: see :class:`~poise.data.Batches`."""
-        return Batches(
+        """This process's parts of batches of ``data``, for this trainer's seed: see :class:`~poise.data.Batches`.
+
+        Raises:
+            ConfigError: when the processes cannot share the batch evenly.
+            DataError: when it is larger than the data.
+        """
+        feed = Batches(
             data,
-            batch,
+            checked_share(batch, self.world.size),
             seed=self.seed,
-            rank=self.fabric.global_rank,
-            ranks=self.fabric.world_size,
+            rank=self.world.rank,
+            ranks=self.world.size,
             flip=flip,
             labelled=self.classes > 0,
             without=without,
             device=self.device,
         )
+        feed.require(batch)  # of all processes, as one of them would take it
+        return feed
+
+    @contextmanager
+    def _shared_out(self, is_so: bool) -> Iterator[None]:
+        """For a while, know that processes are given parts of one size, which is asked otherwise with each batch."""
+        before, self._is_shared_out = self._is_shared_out, is_so or self._is_shared_out
+        try:
+            yield
+        finally:
+            self._is_shared_out = before
 
     def _from(self, feed: Feed) -> Generator[Batch, None, None]:
         with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
@@ -471,8 +530,14 @@ class Trainer:
         return (steps is not None and self.steps >= steps) or (kimg is not None and self.nimg >= 1000 * kimg)
 
     def stop(self, reason: str) -> None:
-        """Let :meth:`fit` end after the current step."""
+        """Let :meth:`fit` end after the current step; of several processes, all of them after the next one."""
         self.stop_reason = reason
+
+    def _agree_on_a_stop(self) -> None:
+        """Ask whether any process wants to stop; the answer comes while all of them do the next step."""
+        if self.world.size > 1:
+            wanted, self.stop_reason = self.stop_reason, self._asked()
+            self._asked = _nobody if self.stop_reason else self.world.ask(wanted)
 
     @property
     def seconds(self) -> float:
@@ -511,12 +576,15 @@ class Trainer:
             "deterministic": "yes" if torch.are_deterministic_algorithms_enabled() else "not enforced",
             "memory format": "channels last" if self._is_channels_last else "contiguous",
             "passes of D": "reals and fakes in one" if self._joint else "reals and fakes apart",
+            "processes": str(self.world.size),
         }
 
     # Samples.
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0, batch: int = 256, labels: Tensor | None = None) -> Tensor:
+    def sample(
+        self, n: int, seed: int = 0, batch: int = 256, labels: Tensor | None = None, rows: slice = slice(None)
+    ) -> Tensor:
         """Samples of the averaged generator, ``(n, ...)`` on the CPU; the same for the same seed.
 
         They are made in float32, whatever the precision of training.
@@ -526,13 +594,14 @@ class Trainer:
             seed: of their latents.
             batch: how many at a time.
             labels: their classes, ``(n,)``, for networks that take them; if none are given, one class after the other.
+            rows: which of the n to make, such as the share of this process.
         """
         given = [latents(n, self._require_z_dim(), seed)]
         if self.classes:
             given.append(torch.arange(n) % self.classes if labels is None else checked_labels(labels, self.classes))
         self._guard.raise_if_failed()
         with self._randomness.stretch(_SAMPLE, seed):
-            chunks = zip(*(torch.split(it.to(self.device), batch) for it in given), strict=True)
+            chunks = zip(*(torch.split(it[rows].to(self.device), batch) for it in given), strict=True)
             return torch.cat([self.average(*chunk).cpu() for chunk in chunks])
 
     def _require_z_dim(self) -> int:
@@ -566,7 +635,7 @@ class Trainer:
             "averaged_nimg": self._averaged_nimg,
             "draws": self._draws,
             "phases": self._phases,
-            "batch": self._batch,
+            "batch": self._batch * self.world.size,
             "seconds": self.seconds,
         }
 
@@ -590,7 +659,7 @@ class Trainer:
             self._memory.update({name: value.to(self.device, copy=True) for name, value in state["memory"].items()})
             self.meters.load_state_dict(state["meters"], self.device)
             self.steps, self.nimg, self._averaged_nimg = state["steps"], state["nimg"], state["averaged_nimg"]
-            self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"]
+            self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"] // self.world.size
             self._seconds = state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
@@ -620,3 +689,7 @@ class Trainer:
 def _renamed(state: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     """The same state under the names that ``network`` has: copies of some modules name their weights anew."""
     return dict(zip(network.state_dict(), state.values(), strict=True))
+
+
+def _nobody() -> None:
+    """The answer where nobody was asked."""

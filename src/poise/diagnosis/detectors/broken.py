@@ -25,13 +25,8 @@ def non_finite(course: Course) -> Sign | None:
             broken = _not_finite(int(at), {"error": str(error)})
     if broken is not None:
         return broken
-    for row in course.log.rows:
-        holes = [name for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm") if name in row]
-        holes = [name for name in holes if row[name] is None or row[name] != row[name]]  # NaN is not itself
-        if holes:
-            step = number(row.get("step"))
-            return _not_finite(course.log.last_step if step is None else int(step), {"not_finite": holes})
-    return None
+    hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
+    return None if hole is None else _not_finite(hole[0], {"not_finite": hole[1]})
 
 
 def _not_finite(step: int, evidence: dict[str, object]) -> Sign:

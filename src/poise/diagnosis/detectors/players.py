@@ -1,5 +1,7 @@
 """Who leads: one player overpowers the other, or D learns its samples by heart."""
 
+from math import log
+
 from poise.diagnosis.course import Course
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
@@ -7,6 +9,9 @@ __all__ = ["discriminator_wins", "generator_wins", "memorization", "vanishing_ge
 
 # So many ticks or measurements in a row.
 _TICKS, _PROBES = 5, 4
+
+# D's loss where all its logits are 0.
+_INDIFFERENT = {"vanilla": 2 * log(2), "minimax": 2 * log(2), "relativistic": log(2), "hinge": 2.0}
 
 
 def discriminator_wins(course: Course) -> Sign | None:
@@ -57,21 +62,33 @@ def vanishing_generator_gradient(course: Course) -> Sign | None:
 
 def generator_wins(course: Course) -> Sign | None:
     """D takes fakes for as real as reals, or for more, although they are far from the data."""
-    recent = course.probes.last("d_auc", _PROBES)
-    if not recent or max(value for _, value in recent) > 0.65 or _is_young(course):
+    recent, progress = course.probes.last("d_auc", _PROBES), _progress(course)
+    if not recent or _is_young(course) or progress is None or progress < 0.5:
         return None
-    progress, diversity = _progress(course), course.probes.latest("diversity")
-    if progress is None or progress < 0.5:
+    best, is_indifferent = max(value for _, value in recent), _is_indifferent(course)
+    if best > 0.65 and not is_indifferent:
         return None
-    best = max(value for _, value in recent)
     return Sign(
-        SEVERE if best < 0.6 else WARNING,
-        rounded(d_auc=recent[-1][1], d_gap=course.probes.latest("d_gap"), distance_left=progress, diversity=diversity),
+        SEVERE if best < 0.6 or is_indifferent else WARNING,
+        rounded(
+            d_auc=recent[-1][1],
+            d_gap=course.probes.latest("d_gap"),
+            d_loss=course.log.latest("d_loss"),
+            distance_left=progress,
+            diversity=course.probes.latest("diversity"),
+        ),
         "D cannot tell fakes from reals, although the fakes are far from the data: it is too weak, too slow, or held "
         "down by its penalty.",
         "Raise d_optimizer.lr or D's steps per step of G, lower D's penalty weights, or give D more capacity.",
         recent[0][0],
     )
+
+
+def _is_indifferent(course: Course) -> bool:
+    """Whether D's loss has long been what it is where D gives every sample the same logit."""
+    indifferent = _INDIFFERENT.get(course.loss or "")
+    recent = course.log.last("d_loss", 2 * _TICKS)
+    return indifferent is not None and bool(recent) and all(abs(it / indifferent - 1) < 0.002 for _, it in recent)
 
 
 def memorization(course: Course) -> Sign | None:

@@ -45,6 +45,8 @@ def past_best(course: Course) -> Sign | None:
     best_step, best = (max if _is_higher_better(name) else min)(points, key=lambda it: it[1])
     if best_step == points[0][0] and len(points) < _MANY:
         return None  # what has learned nothing may score better than what has learned a little
+    if _comes_nearer(course, best_step):
+        return None
     recent = [value for step, value in points[-_EVALUATIONS:] if step > best_step]
     if len(recent) < _EVALUATIONS or not all(_is_far_worse(course, name, value, best) for value in recent):
         return None
@@ -62,6 +64,13 @@ def past_best(course: Course) -> Sign | None:
     )
 
 
+def _comes_nearer(course: Course, since_step: int) -> bool:
+    """Whether samples have come nearer to the data since, so that a score that was better then was good by chance."""
+    points = course.probes.points("swd")
+    before = [value for step, value in points if step <= since_step]
+    return len(points) >= 3 and bool(before) and median(value for _, value in points[-3:]) < 0.8 * before[-1]
+
+
 def no_progress(course: Course) -> Sign | None:
     """Samples that never came nearer to the data than those of a generator that has learned nothing."""
     first, points = course.probes.first("swd"), course.probes.points("swd")
@@ -74,7 +83,7 @@ def no_progress(course: Course) -> Sign | None:
     if best - floor < 0.8 * (first[1] - floor):
         return None
     return Sign(
-        SEVERE,
+        SEVERE if share is None or share >= 0.5 else WARNING,
         rounded(swd=points[-1][1], best=best, at_the_start=first[1], swd_floor=floor),
         "Samples are as far from the data as those of the untrained generator were: nothing was learned.",
         "Begin with the default recipe; compare learning rates, loss and penalty weights with its own "

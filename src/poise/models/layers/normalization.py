@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from poise.errors import ShapeError
+from poise.parallel import batch
 
 __all__ = ["AdaptiveInstanceNorm", "EzNorm", "MinibatchStddev", "PixelNorm"]
 
@@ -111,9 +112,16 @@ class MinibatchStddev(nn.Module):
                 "divide, or another group="
             )
         groups = x.reshape(len(x) // group, group, *x.shape[1:])
-        deviation = (groups.var(1, correction=0) + 1e-8).sqrt().flatten(1).mean(1)
+        deviation = (self._variance(groups) + 1e-8).sqrt().flatten(1).mean(1)
         channel = deviation.repeat_interleave(group).reshape(-1, *[1] * (x.ndim - 1))
         return torch.cat((x, channel.expand(-1, 1, *x.shape[2:])), 1)
+
+    def _variance(self, groups: Tensor) -> Tensor:
+        """Over the samples of each group, ``(groups, ...)``; the whole batch may be spread over processes."""
+        if self.group is None and batch.is_spread():
+            mean = batch.mean(groups, 1)
+            return batch.mean((groups - mean[:, None]).square(), 1)
+        return groups.var(1, correction=0)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""
