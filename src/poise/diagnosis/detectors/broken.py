@@ -22,7 +22,12 @@ def non_finite(course: Course) -> Sign | None:
         elif row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
             evidence = row.get("evidence")
             error = evidence.get("error", "") if isinstance(evidence, Mapping) else ""
-            broken = _not_finite(int(at), {"error": str(error)})
+            is_left_out = row.get("kind") == "skipped_update"
+            sign = _not_finite(int(at), {"error": str(error)})
+            if not is_left_out:
+                broken = sign
+            elif course.log.last_step <= at:  # nothing tells yet whether that was all
+                broken = sign._replace(severity=WARNING)
     if broken is not None:
         return broken
     hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
