@@ -192,7 +192,7 @@ def points(data: Data) -> Config:
     gamma = PenaltyConfig(weight=_cosine(0.01, 1e-5))
     # A plain ReLU: where its units are off, a generator is flat. It needs that to put all latents of a region on one
     # mode, and few on the way to the next one.
-    of_vectors = {"generator": Part(class_="mlp", slope=0.0), "kimg": _POINTS_KIMG}
+    of_vectors: dict[str, Any] = {"generator": Part(class_="mlp", slope=0.0), "kimg": _POINTS_KIMG}
     return _config(
         data,
         norm="none",
