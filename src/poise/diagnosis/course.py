@@ -166,6 +166,15 @@ class Course:
         """The share of the run that is done, where that is known."""
         return None if not self.end_step else min(self.step / self.end_step, 1.0)
 
+    @property
+    def distance_left(self) -> float | None:
+        """The share of the distance to the data that is left: 1 at the start, 0 where fakes are as near as reals are."""
+        first, recent = self.probes.first("swd"), self.probes.last("swd", 4)
+        floor = self.probes.latest("swd_floor")
+        if first is None or not recent or floor is None or first[1] <= floor:
+            return None
+        return (median(value for _, value in recent) - floor) / (first[1] - floor)
+
 
 def number(value: Any) -> float | None:
     """A number that can be reckoned with, or None."""
