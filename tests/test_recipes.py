@@ -242,6 +242,17 @@ def test_auto_strengthens_augmentation_by_verdicts_where_images_are_few() -> Non
     assert more.adaptive is None
 
 
+def test_auto_keeps_what_it_does_not_choose() -> None:
+    one, base = auto("ring8"), config("points", "ring8")
+    assert one.generator.options == {**base.generator.options, "width": 128}
+    assert (one.g_optimizer, one.d_optimizer, one.penalties, one.ema) == (
+        base.g_optimizer,
+        base.d_optimizer,
+        base.penalties,
+        base.ema,
+    )
+
+
 def test_auto_follows_the_vectors() -> None:
     rng = np.random.default_rng(0)
     wide = auto(rng.normal(size=(6_000, 20)).astype(np.float32))

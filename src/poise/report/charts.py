@@ -149,7 +149,14 @@ _WATCH_DETAILS = (
 # Counted or added up of what is drawn already.
 _NOT_DRAWN = {"d_updates", "g_updates", "d_loss_total", "g_loss_total"}
 
-_TITLES = {"fid": "FID", "kid": "KID", "swd": "Sliced Wasserstein distance", "modes": "Modes", "modes_kl": "Modes, KL"}
+_TITLES = {
+    "fid": "FID",
+    "kid": "KID",
+    "swd": "Sliced Wasserstein distance",
+    "modes": "Modes",
+    "mixture_kl": "Mixture, KL",
+    "modes_kl": "Modes, KL",
+}
 
 
 def charts_of(record: Record) -> tuple[list[dict[str, Any]], list[str]]:

@@ -10,7 +10,7 @@ from poise.runs import number
 __all__ = ["BETTER", "how_measured", "scores_of"]
 
 BETTER: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("fid", "kid", "swd", "modes_kl", "classes_kl"), "lower")
+    dict.fromkeys(("fid", "kid", "swd", "mixture_kl", "modes_kl", "classes_kl"), "lower")
     | dict.fromkeys(
         ("precision", "recall", "density", "coverage", "modes", "high_quality", "classes"),
         "higher",
