@@ -55,7 +55,7 @@ def test_own_parts_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_space_of_the_docs_can_be_searched(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    space, plan = blocks("yaml", TUNING)
+    _, space, plan = blocks("yaml", TUNING)
     (tmp_path / "space.yaml").write_text(space)
     digits = load("digits")
     Space.read(tmp_path / "space.yaml").require_fit(

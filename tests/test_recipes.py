@@ -173,6 +173,7 @@ def test_points_has_a_generator_with_flat_parts_and_the_faster_rate() -> None:
     assert (one.generator.options, one.discriminator.options) == ({"slope": 0.0}, {})
     rates = [(it.lr.options["from"], it.lr.options["to"]) for it in (one.g_optimizer, one.d_optimizer)]
     assert rates == [(3e-3, 3e-5), (1e-3, 1e-5)]
+    assert (one.ema.half_life_kimg, one.kimg) == (200, 7680)
     assert config("points", "digits").generator.class_ == "dcgan"
 
 
@@ -238,6 +239,17 @@ def test_auto_strengthens_augmentation_by_verdicts_where_images_are_few() -> Non
     assert few.adaptive is not None
     assert more is not None
     assert more.adaptive is None
+
+
+def test_auto_keeps_what_it_does_not_choose() -> None:
+    one, base = auto("ring8"), config("points", "ring8")
+    assert one.generator.options == {**base.generator.options, "width": 128}
+    assert (one.g_optimizer, one.d_optimizer, one.penalties, one.ema) == (
+        base.g_optimizer,
+        base.d_optimizer,
+        base.penalties,
+        base.ema,
+    )
 
 
 def test_auto_follows_the_vectors() -> None:

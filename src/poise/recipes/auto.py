@@ -62,10 +62,17 @@ def _for_vectors(data: Data) -> Iterator[Chosen]:
     z_dim = min(max(columns, 8), 64)
     yield Chosen("z_dim", z_dim, f"as many as the {columns} columns, 8 at least and 64 at most")
     width = 256 if columns >= _WIDE_COLUMNS and count >= _FEW else 128
-    part = Part(class_="mlp", width=width)
     why = f"{columns} columns and {count:,} vectors: 256 units a layer from {_WIDE_COLUMNS} columns and {_FEW:,} on"
-    yield Chosen("generator", part, why)
-    yield Chosen("discriminator", part, "as the generator, so that neither is the stronger by its size")
+    yield from _sized(base, why, width=width)
+
+
+def _sized(base: Config, why: str, **options: Any) -> Iterator[Chosen]:
+    """Both networks with these options over those that they have."""
+    generator, discriminator = (
+        Part(class_=part.class_, **part.options | options) for part in (base.generator, base.discriminator)
+    )
+    yield Chosen("generator", generator, why)
+    yield Chosen("discriminator", discriminator, "as the generator, so that neither is the stronger by its size")
 
 
 def _for_images(data: Data) -> Iterator[Chosen]:
@@ -104,9 +111,7 @@ def _networks(base: Config, side: int, count: int) -> Iterator[Chosen]:
             "small",
             f"a GPU, and {count:,} images, which are fewer than the {_MANY:,} for which the paper's size is",
         )
-    part = Part(class_="r3gan", size=size)
-    yield Chosen("generator", part, why)
-    yield Chosen("discriminator", part, "as the generator, so that neither is the stronger by its size")
+    yield from _sized(base, why, size=size)
 
 
 def _augmentation(base: Config, side: int, count: int) -> Chosen:

@@ -48,7 +48,8 @@ def _rates(config: Config) -> Iterator[Entry]:
         path, rate = g
         yield Entry(path, Range(min(3e-5, rate / 4), max(2e-3, rate * 4), log=True))
         if d is not None:
-            yield Entry(d[0], Range(0.5, 8.0, log=True), times=path)
+            ratio = d[1] / rate
+            yield Entry(d[0], Range(min(0.5, ratio), max(8.0, ratio), log=True), times=path)
 
 
 def _rate(player: str, optimizer: OptimizerConfig) -> tuple[str, float] | None:

@@ -70,7 +70,7 @@ class Range:
     def drawn_for(self, value: Any) -> list[Any]:
         """What could be drawn to give this value; nothing where it is out of range."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return [value] if is_number and self.low <= value <= self.high and self.value(value) == value else []
+        return [value] if is_number and self.low <= value <= self.high else []
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}" + (" (log)" if self.log else "")
@@ -233,9 +233,10 @@ class Space:
         """What was drawn as assignments ``a.b=c``."""
         values: dict[str, Any] = {}
         for entry in self._drawn(drawn):
-            value = entry.domain.value(drawn[entry.path])
             if entry.times:
-                value = float(f"{value * values[entry.times]:.3g}")
+                value = float(f"{drawn[entry.path] * values[entry.times]:.3g}")
+            else:
+                value = entry.domain.value(drawn[entry.path])
             values |= dict.fromkeys((entry.path, *entry.also), value)
         return [f"{path}={json.dumps(value)}" for path, value in values.items()]
 
