@@ -225,6 +225,19 @@ def test_a_number_that_was_not_finite_is_over_after_a_rollback() -> None:
     assert finding.evidence == {"error": "loss nan"}
 
 
+def test_an_update_that_was_left_out_is_a_warning_that_ends() -> None:
+    events: list[Row] = [{"step": 2000, "kind": "skipped_update", "evidence": {"error": "loss nan"}}]
+    assert found({"log": rows(healthy_log, 10), "events": events})["non_finite"].severity is Severity.WARNING
+    assert found({"log": rows(healthy_log), "events": events})["non_finite"].ended
+
+
+def test_a_long_run_takes_no_more_memory() -> None:
+    diagnosis = Diagnosis(CONFIG)
+    for step in range(3000):
+        diagnosis.log({"step": step, "never_asked_for": 1.0})
+    assert len(diagnosis._course.log._column("never_asked_for")._points) == 512
+
+
 # What detectors know of losses, of the length of a run and of metrics.
 
 

@@ -28,9 +28,10 @@ from poise.cli import main
 from poise.config import Config, fabric_for, parse
 from poise.data import load
 from poise.errors import ConfigError, DeviceError, PeerError
-from poise.launch import Place, device_of_fabric_run, place
+from poise.launch import Launched, Place, device_of_fabric_run, place
 from poise.losses import LOSSES, looks_at_batch
 from poise.parallel import Heartbeat, World
+from poise.parallel.heartbeat import _end
 from poise.recipes import resolve
 from poise.runs import Run, read_rows
 from poise.runs import State as RunState
@@ -522,6 +523,44 @@ def test_refusals_of_the_command_line(poise: Callable[..., Any]) -> None:
     assert "such as 63 or 66" in dry
 
 
+# Those that were started beside one.
+
+
+def sleeper(seconds: float, code: int = 0) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds}); raise SystemExit({code})"])
+
+
+def test_one_that_fails_before_it_joins_ends_all() -> None:
+    """The process that waits for it waits in a library, where nothing but its own end ends it."""
+    script = """
+import subprocess, sys, time
+import poise.launch as it
+it._GRACE_SECONDS = 0.3
+failing = [sys.executable, "-c", "raise SystemExit(2)"]
+waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+it.Launched([subprocess.Popen(command) for command in (waiting, failing)])
+time.sleep(60)
+"""
+    found = done([sys.executable, "-c", script], code=1)
+    assert found.stderr == "error: process 2 of this training has failed, and nothing goes on without it\n"
+
+
+def test_those_that_wait_for_one_that_failed_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poise.launch._SHORT_GRACE_SECONDS", 0.1)
+    waiting = sleeper(60)
+    with pytest.raises(OSError, match="the disk is full"), Launched([waiting]):
+        raise OSError("the disk is full")
+    assert waiting.returncode == -signal.SIGKILL
+
+
+def test_those_that_are_ready_are_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    ready, killed = sleeper(0.5), sleeper(60)
+    with Launched([ready, killed]):
+        killed.terminate()
+    assert ready.returncode == 0
+    assert capfd.readouterr().err == "process 2 was ended by SIGTERM\n"
+
+
 # What it rests on.
 
 
@@ -567,6 +606,16 @@ def test_a_heart_that_stops_is_missed(quick: None) -> None:
     heartbeat.start()
     wait_for(lambda: bool(said), 10)
     assert "process 1 of 2 has given no sign of life" in said[0]
+
+
+def test_what_is_said_in_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    _end("process 1 of 2 is gone")
+    assert codes == [1]
+    assert (
+        "error: process 1 of 2 is gone; this training ends, and its last checkpoint is good" in capsys.readouterr().err
+    )
 
 
 def test_who_misses_one_tells_all(quick: None) -> None:

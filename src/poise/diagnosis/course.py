@@ -37,12 +37,17 @@ class Series:
         for name, given in row.items():
             value = number(given)
             if value is not None:
-                self._columns.setdefault(name, _Column()).append(self.count, here[0], value)
+                self._column(name).append(self.count, here[0], value)
             elif given is None or (isinstance(given, float) and not isfinite(given)):
                 holes.append(name)
         if holes:
             self._holes.append((self.count, here[0], holes))
         self.count += 1
+
+    def _column(self, name: str) -> "_Column":
+        if name not in self._columns:
+            self._columns[name] = _Column(self._recent.maxlen)
+        return self._columns[name]
 
     @property
     def last_step(self) -> int:
@@ -89,9 +94,9 @@ class Series:
 class _Column:
     """The numbers of one name: detectors ask for them at every row, and most of a row is of other names."""
 
-    def __init__(self) -> None:
-        self._rows: deque[int] = deque()
-        self._points: deque[tuple[int, float]] = deque()
+    def __init__(self, recent: int | None) -> None:
+        self._rows: deque[int] = deque(maxlen=recent)
+        self._points: deque[tuple[int, float]] = deque(maxlen=recent)
         self.early: Points = []
 
     def append(self, row: int, step: int, value: float) -> None:
@@ -160,6 +165,15 @@ class Course:
     def share(self) -> float | None:
         """The share of the run that is done, where that is known."""
         return None if not self.end_step else min(self.step / self.end_step, 1.0)
+
+    @property
+    def distance_left(self) -> float | None:
+        """The share of the distance to the data that is left: 1 at the start, 0 where fakes are as near as reals are."""
+        first, recent = self.probes.first("swd"), self.probes.last("swd", 4)
+        floor = self.probes.latest("swd_floor")
+        if first is None or not recent or floor is None or first[1] <= floor:
+            return None
+        return (median(value for _, value in recent) - floor) / (first[1] - floor)
 
 
 def number(value: Any) -> float | None:

@@ -190,9 +190,14 @@ def relativistic(data: Data) -> Config:
 def points(data: Data) -> Config:
     """For vectors: relativistic pairs, R1 and R2; gamma and learning rates fall by cosine, so that modes get sharp."""
     gamma = PenaltyConfig(weight=_cosine(0.01, 1e-5))
-    # A plain ReLU: where its units are off, a generator is flat. It needs that to put all latents of a region on one
-    # mode, and few on the way to the next one.
-    of_vectors: dict[str, Any] = {"generator": Part(class_="mlp", slope=0.0), "kimg": _POINTS_KIMG}
+    of_vectors: dict[str, Any] = {
+        # A plain ReLU: where its units are off, a generator is flat. It needs that to put all latents of a region on
+        # one mode, and few on the way to the next one.
+        "generator": Part(class_="mlp", slope=0.0),
+        # The share of each mode goes up and down over hundreds of steps.
+        "ema": EmaConfig(half_life_kimg=200.0),
+        "kimg": _POINTS_KIMG,
+    }
     return _config(
         data,
         norm="none",
@@ -200,7 +205,6 @@ def points(data: Data) -> Config:
         penalties={"r1": gamma, "r2": gamma},
         g_optimizer=OptimizerConfig(class_="Adam", lr=_cosine(3e-3, 3e-5), betas=(0.0, 0.9)),
         d_optimizer=OptimizerConfig(class_="Adam", lr=_cosine(1e-3, 1e-5), betas=(0.0, 0.9)),
-        ema=EmaConfig(half_life_kimg=200.0),
         **(of_vectors if data.kind == "vectors" else {}),
     )
 

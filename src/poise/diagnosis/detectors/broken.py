@@ -1,6 +1,7 @@
 """Trainings that break: numbers that are not finite, gradients and steps out of all proportion, players never alive."""
 
 from collections.abc import Mapping
+from math import log
 from statistics import median_low
 
 from poise.diagnosis.course import Course, number
@@ -8,8 +9,15 @@ from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
 __all__ = ["dead_start", "dead_units", "exploding_gradients", "huge_steps", "non_finite", "wrong_sign"]
 
-# Losses that are 0 where D is perfect, and above elsewhere.
-_ZERO_IS_PERFECT = {"vanilla", "minimax", "hinge", "lsgan", "relativistic", "relativistic_average", "softmax"}
+# Losses of D that are 0 where it is perfect, and what they are where all its logits are 0.
+_ZERO_IS_PERFECT = {
+    "vanilla": 2 * log(2),
+    "minimax": 2 * log(2),
+    "hinge": 2.0,
+    "lsgan": 0.5,
+    "relativistic": log(2),
+    "relativistic_average": 2 * log(2),
+}
 _NAMES = {"d": "discriminator", "g": "generator"}
 
 
@@ -22,7 +30,12 @@ def non_finite(course: Course) -> Sign | None:
         elif row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
             evidence = row.get("evidence")
             error = evidence.get("error", "") if isinstance(evidence, Mapping) else ""
-            broken = _not_finite(int(at), {"error": str(error)})
+            is_left_out = row.get("kind") == "skipped_update"
+            sign = _not_finite(int(at), {"error": str(error)})
+            if not is_left_out:
+                broken = sign
+            elif course.log.last_step <= at:  # nothing tells yet whether that was all
+                broken = sign._replace(severity=WARNING)
     if broken is not None:
         return broken
     hole = course.log.hole("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
@@ -103,11 +116,12 @@ def huge_steps(course: Course) -> Sign | None:
 
 def dead_start(course: Course) -> Sign | None:
     """D's loss next to zero ever since the first tick, for losses that are zero where D is perfect."""
-    points = course.log.points("d_loss")[1:]
-    if course.loss not in _ZERO_IS_PERFECT or len(points) < 4:
+    points, blind = course.log.points("d_loss")[1:], _ZERO_IS_PERFECT.get(course.loss or "")
+    if blind is None or len(points) < 5 or any(value > 0.02 * blind for _, value in points):
         return None
-    if any(value > 0.03 for _, value in points):
-        return None
+    left = course.distance_left
+    if left is not None and left < 0.9:
+        return None  # G learns all the same
     return Sign(
         SEVERE,
         rounded(d_loss=points[-1][1], highest=max(value for _, value in points)),

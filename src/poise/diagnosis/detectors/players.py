@@ -22,7 +22,7 @@ def discriminator_wins(course: Course) -> Sign | None:
     held_out = course.probes.last("held_out_auc", _PROBES)
     if held_out and min(value for _, value in held_out) < 0.97:
         return None  # it knows its own samples, and not the data: that is memorization
-    progress = _progress(course)
+    progress = course.distance_left
     if progress is not None and progress < 0.7:
         return None
     lost = progress is None or progress > 0.9
@@ -62,7 +62,7 @@ def vanishing_generator_gradient(course: Course) -> Sign | None:
 
 def generator_wins(course: Course) -> Sign | None:
     """D takes fakes for as real as reals, or for more, although they are far from the data."""
-    recent, progress = course.probes.last("d_auc", _PROBES), _progress(course)
+    recent, progress = course.probes.last("d_auc", _PROBES), course.distance_left
     if not recent or _is_young(course) or progress is None or progress < 0.5:
         return None
     best, is_indifferent = max(value for _, value in recent), _is_indifferent(course)
@@ -122,13 +122,3 @@ def _is_young(course: Course) -> bool:
     """Whether G has hardly begun."""
     share = course.share
     return course.probes.count < 6 or (share is not None and share < 0.1)
-
-
-def _progress(course: Course) -> float | None:
-    """The share of the distance to the data that is left: 1 at the start, 0 where fakes are as near as reals are."""
-    first, recent = course.probes.first("swd"), course.probes.last("swd", 4)
-    floor = course.probes.latest("swd_floor")
-    if first is None or not recent or floor is None or first[1] <= floor:
-        return None
-    now = sorted(value for _, value in recent)[1:3]
-    return (sum(now) / 2 - floor) / (first[1] - floor)
