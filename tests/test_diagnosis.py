@@ -260,6 +260,15 @@ def test_a_discriminator_that_is_held_down_is_blind() -> None:
     assert "generator_wins" not in found(files, {**CONFIG, "loss": {"class": "wasserstein"}})
 
 
+def test_a_first_step_that_was_far_too_large() -> None:
+    lost = rows(healthy_probe, swd=FAR, at_bound=always(1.0), g_first_step=lambda step: 25.0 if step == 200 else None)
+    findings = diagnose(CONFIG, probes=lost)
+    assert (findings[0].kind, findings[0].since_step) == ("huge_steps", 0)
+    assert "by 2500% of their size" in findings[0].cause
+    fine = rows(healthy_probe, g_first_step=lambda step: 25.0 if step == 200 else None)
+    assert all(it.ended for it in diagnose(CONFIG, probes=fine))
+
+
 def test_a_young_generator_shows_little() -> None:
     assert found({"probes": rows(healthy_probe, 6, diversity=always(0.1))}) == {}
 

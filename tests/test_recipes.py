@@ -173,6 +173,7 @@ def test_points_has_a_generator_with_flat_parts_and_the_faster_rate() -> None:
     assert (one.generator.options, one.discriminator.options) == ({"slope": 0.0}, {})
     rates = [(it.lr.options["from"], it.lr.options["to"]) for it in (one.g_optimizer, one.d_optimizer)]
     assert rates == [(3e-3, 3e-5), (1e-3, 1e-5)]
+    assert {it.weight.options["to"] for it in one.penalties.values()} == {3e-4}
     assert (one.ema.half_life_kimg, one.kimg) == (200, 7680)
     assert config("points", "digits").generator.class_ == "dcgan"
 

@@ -180,6 +180,15 @@ def test_how_large_a_step_is() -> None:
     assert "g_step" not in probe.measure(trainer)
 
 
+def test_how_large_the_first_step_was(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run, "g_optimizer.lr=0.5", "watch.mode=warn", steps=8)
+    zeroth, first, second = read_rows(run.probes.path)
+    assert "g_first_step" not in zeroth
+    assert "g_first_step" not in second
+    assert first["g_first_step"] > 1 > first["d_first_step"] > 0
+
+
 def test_fakes_that_moved() -> None:
     reals = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
     trainer = trainer_of(torch.zeros(4, 2))
@@ -263,7 +272,7 @@ def test_measurements_are_rows(data: Data, tmp_path: Path) -> None:
 def test_findings_are_said_once_and_ended_once(data: Data, tmp_path: Path) -> None:
     lines: list[str] = []
     run = Run(tmp_path / "r")
-    made = session(data, run, "watch=warn", steps=40, say=lines.append)
+    made = session(data, run, "watch.mode=warn", steps=40, say=lines.append)
     waits = iter([0.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.0, 0.0, 0.0])
     row = made._watch.log
     made._watch.log = lambda it: row(it | {"data_wait": next(waits)})
@@ -395,7 +404,7 @@ def test_the_same_failure_is_not_tried_unchanged_and_given_up(data: Data, tmp_pa
 def test_nothing_is_done_where_it_is_to_warn(data: Data, tmp_path: Path) -> None:
     run = Run(tmp_path / "r")
     with pytest.raises(NonFiniteError):
-        train(data, run, "watch=warn", hooks=[At(15, poison)])
+        train(data, run, "watch.mode=warn", hooks=[At(15, poison)])
     assert not run.recovery()
     assert run.status().hopeless
 

@@ -168,7 +168,7 @@ class Course:
 
     @property
     def distance_left(self) -> float | None:
-        """The share of the distance to the data that is left: 1 at the start, 0 where fakes are as near as reals are."""
+        """The share of the distance to the data that is left: 1 at the start, 0 with fakes as near as reals are."""
         first, recent = self.probes.first("swd"), self.probes.last("swd", 4)
         floor = self.probes.latest("swd_floor")
         if first is None or not recent or floor is None or first[1] <= floor:

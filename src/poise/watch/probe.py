@@ -50,7 +50,8 @@ class Probe:
       within 1 % of the bounds -1 and 1; ``at_edge``: of those of fakes within 1 % of their own extremes.
     - ``checkerboard``, of images: the energy at the highest frequency along either side over that of the reals.
     - ``d_dead``, ``g_dead``: the largest share of units of one ReLU layer that are 0 for all samples.
-    - ``d_step``, ``g_step``: by how much the last step changed a network's weights, over their own size.
+    - ``d_step``, ``g_step``: by how much the last step changed a network's weights, over their own size;
+      ``d_first_step``, ``g_first_step``: the same of the very first one.
 
     Args:
         reals: real samples as the networks see them, ``(2 * n, ...)``: those that are compared, and n more for the
@@ -79,6 +80,7 @@ class Probe:
             self._apart = _nearest(everything, everything, others=True).median().item()
         self._fakes: Tensor | None = None
         self._weights: dict[str, list[Tensor]] = {}
+        self._first: Numbers = {}
 
     def remember(self, trainer: Trainer) -> None:
         """Take down weights before the step whose size the next measurement tells."""
@@ -109,7 +111,13 @@ class Probe:
         numbers |= self._range(fake) | _named(g_dead=max(g_dead, default=None), d_dead=max(d_dead, default=None))
         if self._ripple:
             numbers["checkerboard"] = _ripple(fake) / self._ripple
-        return numbers | self._steps(trainer)
+        numbers |= {f"{name}_step": size for name, size in self._sizes(trainer).items()}
+        first, self._first = self._first, {}
+        return numbers | first
+
+    def look_at_first_step(self, trainer: Trainer) -> None:
+        """Measure how large it was; the next measurement tells."""
+        self._first = {f"{name}_first_step": size for name, size in self._sizes(trainer).items()}
 
     def _verdicts(self, trainer: Trainer, real: Tensor, fake: Tensor) -> Numbers:
         """What D makes of them; its scores are turned so that more is more real."""
@@ -153,8 +161,8 @@ class Probe:
         at_edge = float(((fake <= least + margin) | (fake >= most - margin)).float().mean())
         return found | at_bound | {"at_edge": at_edge}
 
-    def _steps(self, trainer: Trainer) -> Numbers:
-        """How large the step was that came after :meth:`remember`."""
+    def _sizes(self, trainer: Trainer) -> Numbers:
+        """How large the step was that came after :meth:`remember`, by network."""
         before, self._weights = self._weights, {}
         found = {}
         for name, old in before.items():
@@ -162,7 +170,7 @@ class Probe:
             if [it.shape for it in old] == [it.shape for it in new]:  # a network that grows has others
                 change = sum(float((a - b).square().sum()) for a, b in zip(old, new, strict=True))
                 size = sum(float(it.square().sum()) for it in old)
-                found[f"{name}_step"] = sqrt(change / size) if size > 0 else 0.0
+                found[name] = sqrt(change / size) if size > 0 else 0.0
         return found
 
 

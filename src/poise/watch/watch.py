@@ -93,6 +93,8 @@ class Watch(Hook):
 
     def after_step(self, trainer: Trainer) -> None:
         """Measure when it is time."""
+        if trainer.steps == 1 and self._probe is not None:
+            self._safely(self._probe.look_at_first_step, trainer)
         if (trainer.steps + 1) % self._every == 0 and self._probe is not None:
             self._safely(self._probe.remember, trainer)
         elif trainer.steps % self._every == 0:
@@ -112,6 +114,8 @@ class Watch(Hook):
         self._probe = self._probe or self._make_probe()
         row = {"step": trainer.steps, "nimg": trainer.nimg} | (dict(self._about()) if trainer.steps == 0 else {})
         row |= self._probe.measure(trainer)
+        if trainer.steps == 0:
+            self._probe.remember(trainer)
         self._run.probes.append(row)
         self._take(self._diagnosis.probe, row)
 

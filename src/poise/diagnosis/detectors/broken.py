@@ -96,22 +96,27 @@ def exploding_gradients(course: Course) -> Sign | None:
 
 
 def huge_steps(course: Course) -> Sign | None:
-    """Steps that change a network's weights by a large part of their size."""
+    """Steps that change a network's weights by a large part of their size; or a first one by several times that."""
     for player, name in _NAMES.items():
         recent = course.probes.points(f"{player}_step")[-4:]
-        if len(recent) < 2:
-            continue
-        size = median_low(value for _, value in recent)
-        if size < 0.05:
-            continue
-        return Sign(
-            SEVERE if size >= 0.2 else WARNING,
-            rounded(**{f"{player}_step": size}),
-            f"One step changes the {name}'s weights by {size:.0%} of their size: its learning rate is far too high.",
-            f"Divide {player}_optimizer.lr by {10 if size < 0.5 else 100}.",
-            recent[0][0],
-        )
+        size = median_low(value for _, value in recent) if len(recent) > 1 else 0.0
+        if size >= 0.05:
+            return _too_large(player, name, "One step changes", size, size >= 0.2, recent[0][0])
+        left = course.distance_left
+        first = course.probes.first(f"{player}_first_step")
+        if first is not None and first[1] >= 1 and (left is None or left > 0.5):
+            return _too_large(player, name, "The first step changed", first[1], first[1] >= 5, 0)
     return None
+
+
+def _too_large(player: str, name: str, what: str, size: float, severe: bool, since_step: int) -> Sign:
+    return Sign(
+        SEVERE if severe else WARNING,
+        rounded(**{f"{player}_step": size}),
+        f"{what} the {name}'s weights by {size:.0%} of their size: its learning rate is far too high.",
+        f"Divide {player}_optimizer.lr by {10 if size < 0.5 else 100}, and begin anew.",
+        since_step,
+    )
 
 
 def dead_start(course: Course) -> Sign | None:
