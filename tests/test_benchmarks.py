@@ -31,3 +31,15 @@ def test_data(tmp_path: Path) -> None:
 def test_start(tmp_path: Path) -> None:
     seconds = run("start.py", result=tmp_path / "start.json")["seconds"]
     assert 0 < seconds["import torch"]["cpu_seconds"] < seconds["first step of poise train digits"]["cpu_seconds"]
+
+
+@pytest.mark.slow
+def test_scale(tmp_path: Path) -> None:
+    result = tmp_path / "scale.json"
+    parts = ["--parts", "data,processes,arithmetic", "--largest", "1000", "--seconds", "0.1"]
+    command = [sys.executable, str(BENCHMARKS / "scale.py"), *parts, "--json", str(result)]
+    subprocess.run(command, check=True, capture_output=True)
+    written = json.loads(result.read_text())
+    assert [row["images"] for row in written["data"]] == [1000]
+    assert [row["processes"] for row in written["processes"]] == [1, 2, 1, 2]
+    assert all(0 < row["efficiency"] <= 1 for row in written["arithmetic"])

@@ -15,6 +15,7 @@ from poise.hooks import Hook
 from poise.recipes import resolve
 from poise.runs import Run, State, read_rows
 from poise.session import Outcome, Sampler, Session, run_for
+from poise.session.album import Album
 from poise.trainer import Trainer, unpack
 
 SMALL = ["generator.width=8", "discriminator.width=8", "batch=32", "evaluate.every_kimg=0.06", "log.every_steps=2"]
@@ -269,7 +270,7 @@ def test_real_samples_are_drawn_once_beside_generated_ones(data: Data, tmp_path:
 
 def test_real_samples_are_in_the_order_of_classes_where_generated_ones_are(tmp_path: Path) -> None:
     digits = load("digits")
-    config = resolve(digits, None, {"steps": 1}, ["conditional=true"])
-    session = Session(config, digits, Run(tmp_path / "r"), device="cpu")
+    config = resolve(digits, None, {"steps": 1}, ["conditional=true", "samples.count=12"])
+    album = Album(Run(tmp_path / "r"), digits, config)
     assert digits.labels is not None
-    assert [int(digits.labels[index]) for index in session._some_real(12)] == [*range(10), 0, 1]
+    assert [int(digits.labels[index]) for index in album._some_real()] == [*range(10), 0, 1]

@@ -1,51 +1,40 @@
 """Training a run directory."""
 
-import os
 import signal
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import cycle
-from math import isclose
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from poise.config import (
     Config,
     build,
     build_hooks,
-    differences,
     dump,
     execution_for,
     fabric_for,
-    parse,
-    parse_file,
     precision_for,
 )
-from poise.data import Batches, Data, held_out, save_png
+from poise.data import Batches, Data, held_out
 from poise.data.cache import cache_directory
 from poise.diagnosis import Finding, Severity, diagnose
-from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError, RunError
-from poise.hooks import Evaluate, Hook, Log, Samples, Save, Stops
-from poise.models import Growing, summary
-from poise.parallel import Heartbeat, World
-from poise.runs import Checkpoint, Run, State, Status
+from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError
+from poise.hooks import Evaluate, Hook, Log, Save, Stops
+from poise.models import summary
+from poise.parallel import Heartbeat
+from poise.runs import Run, State
+from poise.session.album import Album
 from poise.session.evaluation import Evaluation, said_when_long
-from poise.session.naming import NOT_IDENTITY
-from poise.session.pictures import PICTURED_POINTS, draw, has_picture
+from poise.session.growth import EarlyEnd, early_end, grown
+from poise.session.journal import Journal
+from poise.session.meeting import joined, require_one_training
+from poise.session.opening import Damaged, agreed_changes, newest
 from poise.session.recovery import Recovery
 from poise.session.watching import first_facts, probe_of
-from poise.trainer import Trainer, unpack
+from poise.trainer import Trainer
 from poise.watch import Watch, acts
 
 __all__ = ["Outcome", "Session"]
@@ -129,12 +118,13 @@ class Session:
         self._allow_change = allow_change
         self._precision = precision_for(config, data.shape, device)
         self._fabric = fabric_for(config, data.shape, device, devices, nodes)
-        self._world = _joined(self._fabric)
-        _require_one_training(self._world, self.config)
+        self._world = joined(self._fabric)
+        require_one_training(self._world, self.config)
         self.run = self._world.of_first(run)
         self._hooks = [*build_hooks(config, self.run, trust, self._hook_failed), *hooks] if self._world.is_first else []
         self._seen, self._evaluated = seen, evaluated
-        self._say = say if self._world.is_first else lambda line: None
+        self._journal = Journal(self.run, self.config, lambda: self.trainer, self._world.is_first, say)
+        self._album = Album(self.run, data, config)
         self._execution = execution_for(config, data.shape, self._fabric)
         self._trust = trust
         self._recovery = self._world.by_first(lambda: Recovery(self.run, self.config, safe))
@@ -147,8 +137,8 @@ class Session:
             self.trainer.device,
             seed=_EVALUATION,
             cache=cache_directory(None),
-            progress=said_when_long(self._say),
-            say=self._say,
+            progress=said_when_long(self._journal.say),
+            say=self._journal.say,
             world=self._world,
         )
         self._evaluation_failure = ""
@@ -171,8 +161,8 @@ class Session:
             config.watch.every_steps,
             about=lambda: first_facts(trainer, data),
             acts_on=self._acts_on,
-            event=self._event,
-            say=self._say,
+            event=self._journal.event,
+            say=self._journal.say,
         )
 
     def _acts_on(self, finding: Finding) -> bool:
@@ -204,7 +194,7 @@ class Session:
         held.enter_context(self.run.claim())
         for request in (self.run.stop_request, self.run.checkpoint_request):
             request.unlink(missing_ok=True)  # meant for a process that is gone
-        changes = self._agreed_changes()
+        changes = agreed_changes(self.run, self.config, self._allow_change)
         self._recovery.finish()
         return changes
 
@@ -213,41 +203,18 @@ class Session:
         steps, kimg = self.config.steps, self.config.kimg
         if self.trainer.has_reached(steps, kimg):
             if self._world.is_first and self.run.state() is not State.FINISHED:
-                self._write_status(State.FINISHED)
+                self._journal.status(State.FINISHED)
             return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
         self._world.by_first(lambda: self._go_on(changes, damaged))
         return self._train()
 
-    def _agreed_changes(self) -> list[str]:
-        """How the settings differ from the run's own, if they may. Nothing is written yet.
-
-        Raises:
-            RunError: when they may not, or when nothing was changed after a failure that would come again.
-        """
-        if not self.run.config_path.exists():
-            return []
-        old = parse(parse_file(self.run.config_path), str(self.run.config_path))
-        changes = differences(old, self.config, ignore=NOT_IDENTITY)
-        status = self.run.status()
-        if changes and not self._allow_change:
-            raise RunError(
-                f"run {self.run.name} was made with other settings ({'; '.join(changes)}); give these again, take the "
-                "change with --allow-change, or give another --run"
-            )
-        if not changes and status is not None and status.hopeless:
-            raise RunError(
-                f"run {self.run.name} failed ({status.reason}); the same settings would fail in the same way. "
-                "Change some with --set ... --allow-change, or give another --run"
-            )
-        return changes
-
-    def _load(self) -> list[tuple[Checkpoint, str]]:
+    def _load(self) -> Damaged:
         """Load the newest good checkpoint; return the damaged ones that are newer, and what is wrong with them.
 
         Raises:
             CheckpointError: when there was one and none is good, or the good one does not fit the settings.
         """
-        damaged, state = self._world.by_first(self._newest)
+        damaged, state = self._world.by_first(lambda: newest(self.run))
         if state is not None:
             try:
                 self.trainer.load_state_dict(state["trainer"])
@@ -256,30 +223,7 @@ class Session:
                 raise
         return damaged
 
-    def _newest(self) -> tuple[list[tuple[Checkpoint, str]], dict[str, Any] | None]:
-        """What the newest good checkpoint holds, after the damaged ones that are newer, with what is wrong.
-
-        Raises:
-            CheckpointError: when there was one and none is good.
-        """
-        checkpoints = self.run.checkpoints.live()
-        damaged: list[tuple[Checkpoint, str]] = []
-        for checkpoint in reversed(checkpoints):
-            try:
-                return damaged, _state(checkpoint)
-            except CheckpointError as error:
-                damaged.append((checkpoint, str(error)))
-        status = self.run.status()
-        ended = status is not None and status.step > 0 and status.state in (State.FINISHED, State.STOPPED)
-        if checkpoints or ended:
-            reasons = "; ".join(reason for _, reason in damaged) or f"{self.run.checkpoints.directory} holds none"
-            raise CheckpointError(
-                f"run {self.run.name} has no good checkpoint left: {reasons}. Nothing was changed; "
-                "start over with another --run, or put a good checkpoint back"
-            )
-        return damaged, None
-
-    def _go_on(self, changes: Sequence[str], damaged: Sequence[tuple[Checkpoint, str]]) -> None:
+    def _go_on(self, changes: Sequence[str], damaged: Damaged) -> None:
         """Write the settings, and make the run's files those of the step that was loaded."""
         step = self.trainer.steps
         self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
@@ -290,18 +234,21 @@ class Session:
         self.run.write_machine(machine)
         for checkpoint, reason in damaged:
             self.run.checkpoints.set_aside(checkpoint)
-            self._event("checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead")
-            self._say(f"Warning: {reason}; taking the one of step {step} instead")
+            self._journal.event(
+                "checkpoint_damaged", "warning", {"error": reason}, f"took the one of step {step} instead"
+            )
+            self._journal.say(f"Warning: {reason}; taking the one of step {step} instead")
         if changes:
-            self._event("settings_changed", "info", {"changes": list(changes)}, "went on with them")
-            self._say(f"Settings changed: {'; '.join(changes)}")
+            self._journal.event("settings_changed", "info", {"changes": list(changes)}, "went on with them")
+            self._journal.say(f"Settings changed: {'; '.join(changes)}")
         if step:
-            self._event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
-            self._say(f"Going on from step {step:,}")
+            self._journal.event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
+            self._journal.say(f"Going on from step {step:,}")
         moved = _moved(before, machine)
         if step and moved:
-            self._event("machine_changed", "info", {"changes": moved}, "went on here")
-            self._say(f"Not on the same machine ({'; '.join(moved)}): from here on, numbers may be rounded differently")
+            self._journal.event("machine_changed", "info", {"changes": moved}, "went on here")
+            where = f"Not on the same machine ({'; '.join(moved)})"
+            self._journal.say(f"{where}: from here on, numbers may be rounded differently")
 
     def _keep_rows(self) -> None:
         """Drop the rows of steps that are not done, or will be done again."""
@@ -326,8 +273,8 @@ class Session:
 
     def _networks(self) -> dict[str, list[dict[str, Any]]]:
         rows = {
-            "generator": summary(_grown(self.trainer.generator), (self.config.z_dim,)),
-            "discriminator": summary(_grown(self.trainer.discriminator), self.data.shape),
+            "generator": summary(grown(self.trainer.generator), (self.config.z_dim,)),
+            "discriminator": summary(grown(self.trainer.discriminator), self.data.shape),
         }
         return {
             name: [
@@ -337,39 +284,14 @@ class Session:
             for name, layers in rows.items()
         }
 
-    def _warn_of_an_early_end(self) -> None:
-        """Say so where the steps are over before networks that grow have their full size."""
-        trainer, steps = self.trainer, self.config.steps
-        growing = [it for it in (trainer.generator, trainer.discriminator) if isinstance(it, Growing)]
-        if steps is None or not growing:
-            return
-        grown_at, side = growing[0].grown_at_kimg, growing[0].side  # of both: they grow at the same time
-        left = steps - max(trainer.steps, 0 if trainer.warmup is None else trainer.warmup.steps)
-        images = self._batches_a_step(steps) * self.config.samples_a_batch
-        end = (trainer.nimg + max(left, 0) * images) / 1000
-        if end < grown_at and not isclose(end, grown_at):
-            evidence = {"kimg": end, "grown_at_kimg": grown_at}
-            self._event("ends_before_grown", "warning", evidence, "trains on")
-            self._say(
-                f"Warning: {steps:,} steps show about {end:,.4g} kimg, and the networks have their full size of "
-                f"{side} x {side} after {grown_at:g}: give --kimg {grown_at:g} or more, or let them grow earlier by "
-                "grow_kimg"
-            )
-
-    def _batches_a_step(self, step: int) -> int:
-        """How many real batches D is shown at a step that is far along, as the policy would plan it without signals."""
-        balance = self.trainer.balance
-        if balance.looks_ahead:  # the batch that it looks at is the one that is played on
-            return 1
-        return sum("D" in phase for phase in deepcopy(balance).plan(step, {}))
-
     def _train(self) -> Outcome:
-        self._warn_of_an_early_end()
+        if (end := early_end(self.trainer, self.config)) is not None:
+            self._warn_of(end)
         is_first = self._world.is_first
         if is_first:
-            self._draw_real()
+            self._album.draw_real()
         stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
-        self._write_status(State.RUNNING)
+        self._journal.status(State.RUNNING)
         lost: Finding | None = None
         t0 = time.perf_counter()
         try:
@@ -377,19 +299,19 @@ class Session:
                 lost = self._recover(finding)
         except NonFiniteError as error:
             error.is_known_to_all = True  # losses and gradients are those of all processes
-            self._event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
-            self._write_status(State.FAILED, str(error), hopeless=True)
+            self._journal.event("non_finite", "severe", {"error": str(error)}, "stopped before the update")
+            self._journal.status(State.FAILED, str(error), hopeless=True)
             raise
         except PeerError as error:
             last = self.run.checkpoints.last()
             reason = f"{error}; " + (
                 "no checkpoint was saved yet" if last is None else f"the checkpoint of step {last.step:,} is good"
             )
-            self._event("process_gone", "severe", {"error": str(error)}, "ended")
-            self._write_status(State.FAILED, reason)
+            self._journal.event("process_gone", "severe", {"error": str(error)}, "ended")
+            self._journal.status(State.FAILED, reason)
             raise PeerError(f"run {self.run.name}: {reason}. The same command goes on from there") from error
         except BaseException as error:
-            self._write_status(State.FAILED, f"{type(error).__name__}: {error}")
+            self._journal.status(State.FAILED, f"{type(error).__name__}: {error}")
             raise
         finally:
             stops.release()
@@ -399,10 +321,19 @@ class Session:
         else:
             reason = self.trainer.stop_reason or ""
             state = State.STOPPED if reason else State.FINISHED
-        self._event(str(state), "info" if lost is None else "severe", {"reason": reason}, "saved")
-        self._write_status(state, reason, hopeless=lost is not None)
+        self._journal.event(str(state), "info" if lost is None else "severe", {"reason": reason}, "saved")
+        self._journal.status(state, reason, hopeless=lost is not None)
         seconds = time.perf_counter() - t0
         return Outcome(self.run, self.trainer, state, reason, self._trained["steps"], self._trained["nimg"], seconds)
+
+    def _warn_of(self, end: EarlyEnd) -> None:
+        evidence = {"kimg": end.kimg, "grown_at_kimg": end.grown_at_kimg}
+        self._journal.event("ends_before_grown", "warning", evidence, "trains on")
+        self._journal.say(
+            f"Warning: {self.config.steps:,} steps show about {end.kimg:,.4g} kimg, and the networks have their full "
+            f"size of {end.side} x {end.side} after {end.grown_at_kimg:g}: give --kimg {end.grown_at_kimg:g} or more, "
+            "or let them grow earlier by grow_kimg"
+        )
 
     def _fit(self, stops: Stops) -> Finding | None:
         """Train to the end, or to a finding that something is to be done about, which is the first process's."""
@@ -433,18 +364,20 @@ class Session:
         if finding.kind == "non_finite" and self._recovery.may_skip(at):
             with suppress(NonFiniteError):
                 trainer.skip()
-                self._event("skipped_update", "warning", finding.evidence, "left out the update")
-                self._say(f"Left out the update of step {at:,}: {finding.evidence['error']}")
+                self._journal.event("skipped_update", "warning", finding.evidence, "left out the update")
+                self._journal.say(f"Left out the update of step {at:,}: {finding.evidence['error']}")
                 return None
         end = self.config.expected_steps
         share = finding.since_step / end if end else 1.0
         step = self._world.by_first(lambda: self._recovery.next(finding, at, share))
         if step is None:
-            self._say(f"{finding.kind}: nothing is left to be tried; the best checkpoint is kept. {finding.advice}")
+            left = "nothing is left to be tried; the best checkpoint is kept"
+            self._journal.say(f"{finding.kind}: {left}. {finding.advice}")
             return finding
         action = f"went back to step {step.back_to:,}, with {step.change}"
-        self._event("rolled_back", finding.severity, {"finding": finding.to_json(), "change": step.change}, action)
-        self._say(f"{finding.kind} at step {at:,}: {action}")
+        evidence = {"finding": finding.to_json(), "change": step.change}
+        self._journal.event("rolled_back", finding.severity, evidence, action)
+        self._journal.say(f"{finding.kind} at step {at:,}: {action}")
         self._recovery.begin(step)
         self._world.by_first(self._recovery.finish)
         self.trainer = self._made_trainer()
@@ -478,19 +411,8 @@ class Session:
         if not self._world.is_first:
             return [evaluate]
         guards = [watch] if watch else []
-        if not has_picture(self.data.scaling):
-            return [log, evaluate, *guards, save]
-        longest = config.samples.at_most_kimg
-        samples = Samples(
-            run.samples,
-            self._draw,
-            config.samples.count if self.data.kind == "images" else PICTURED_POINTS,
-            config.seed,
-            config.samples.first_step,
-            None if longest is None else max(1, round(1000 * longest / config.samples_a_batch)),
-        )
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
-        return [log, samples, evaluate, *guards, save]
+        return [log, *self._album.hooks(), evaluate, *guards, save]
 
     def _row(self, row: dict[str, Any]) -> None:
         self._seen(row)
@@ -502,28 +424,6 @@ class Session:
         if self._watch is not None:
             self._watch.metrics(row)
 
-    def _draw_real(self) -> None:
-        """Draw real samples as generated ones are drawn, once."""
-        if not has_picture(self.data.scaling) or self.run.real_picture.exists():
-            return
-        wanted = self.config.samples.count if self.data.kind == "images" else PICTURED_POINTS
-        real = np.take(self.data.array, self._some_real(wanted), axis=0)
-        image = draw(self.data, real, f"{self.run.name} · real samples")
-        self.run.samples.mkdir(exist_ok=True)
-        save_png(image, self.run.real_picture, {"run": self.run.name, "seed": str(self.config.seed)})
-
-    def _some_real(self, n: int) -> np.ndarray:
-        """The indices of ``n`` real samples; where networks know classes, one class after the other, as samples are."""
-        random, labels = np.random.default_rng(self.config.seed), self.data.labels
-        if labels is None or not self.config.classes:
-            return random.choice(len(self.data), min(n, len(self.data)), replace=False)
-        members = [np.flatnonzero(labels == label) for label in range(len(self.config.classes))]
-        return np.array([random.choice(of) for _, of in zip(range(n), cycle(filter(len, members)), strict=False)])
-
-    def _draw(self, samples: Tensor, step: int, path: Path) -> None:
-        image = draw(self.data, self.data.restore(samples), f"{self.run.name} · step {step:,}")
-        save_png(image, path, {"run": self.run.name, "step": str(step), "seed": str(self.config.seed)})
-
     def _scores(self, trainer: Trainer) -> dict[str, Any]:
         """The numbers of the averaged generator's samples, and how they were measured."""
         labels, count = self._evaluation.fake_labels if trainer.classes else None, self._evaluation.samples
@@ -533,104 +433,17 @@ class Session:
     def _evaluation_failed(self, error: Exception) -> None:
         """Keep it as an event; say it once, as the next evaluations will fail for the same reason."""
         text = str(error) if isinstance(error, PoiseError) else f"{type(error).__name__}: {error}"
-        self._event("evaluation_failed", "warning", {"error": text}, "trained on")
+        self._journal.event("evaluation_failed", "warning", {"error": text}, "trained on")
         if text != self._evaluation_failure:
             self._evaluation_failure = text
-            self._say(f"Warning: the evaluation at step {self.trainer.steps:,} failed: {text}; training goes on")
+            step = f"{self.trainer.steps:,}"
+            self._journal.say(f"Warning: the evaluation at step {step} failed: {text}; training goes on")
 
     def _hook_failed(self, name: str, error: Exception) -> None:
         """Keep it as an event, and say it: the numbers are in the run's own files all the same."""
         text = f"{type(error).__name__}: {error}"
-        self._event("hook_failed", "warning", {"hook": name, "error": text}, "trains on without it")
-        self._say(f"Warning: the hook {name} failed ({text}); training goes on without it")
-
-    def _write_status(self, state: State, reason: str = "", hopeless: bool = False) -> None:
-        if not self._world.is_first:
-            return
-        trainer, config = self.trainer, self.config
-        self.run.write_status(
-            Status(
-                state=state,
-                step=trainer.steps,
-                nimg=trainer.nimg,
-                target_steps=config.steps,
-                target_kimg=config.kimg,
-                seconds=round(trainer.seconds, 3),
-                pid=os.getpid(),
-                host=socket.gethostname(),
-                reason=reason,
-                hopeless=hopeless,
-            )
-        )
-
-    def _event(self, kind: str, severity: str, evidence: Mapping[str, Any], action: str) -> None:
-        if not self._world.is_first:
-            return
-        self.run.events.append(
-            {
-                "step": self.trainer.steps,
-                "kind": kind,
-                "severity": severity,
-                "evidence": dict(evidence),
-                "action": action,
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
-
-
-def _joined(fabric: Fabric) -> World:
-    """The processes, after they have met.
-
-    Raises:
-        PeerError: when they could not.
-    """
-    if fabric.world_size > 1:
-        try:
-            fabric.launch()
-        except RuntimeError as error:
-            where = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
-            raise PeerError(
-                f"the {fabric.world_size} processes of this training could not meet at {where} "
-                f"({str(error).splitlines()[0][:200]}): see that all are started, and that the address and the port "
-                "can be reached from their machines"
-            ) from error
-    return World(fabric.global_rank, fabric.world_size)
-
-
-def _require_one_training(world: World, config: Config) -> None:
-    """Refuse processes that were started with other settings or data than the first one.
-
-    Raises:
-        ConfigError: in every process.
-    """
-    first, *others = world.of_all(config)
-    for rank, other in enumerate(others, 1):
-        changes = differences(first, other, ignore=("data",))  # where it lies may differ; the fingerprint tells
-        if changes:
-            error = ConfigError(
-                f"process {rank} was started with other settings than process 0 ({'; '.join(changes)}): start all of "
-                "them by one command, with the same recipe and data"
-            )
-            error.is_known_to_all = True
-            raise error
-
-
-def _state(checkpoint: Checkpoint) -> dict[str, Any]:
-    try:
-        return unpack(checkpoint.read())
-    except CheckpointError as error:
-        message = str(error)
-        raise CheckpointError(
-            message if str(checkpoint.path) in message else f"{checkpoint.path}: {message}"
-        ) from error
-
-
-def _grown(network: nn.Module) -> nn.Module:
-    """A network as it is in the end: of one that grows, a copy at its full size."""
-    if isinstance(network, Growing):
-        network = deepcopy(network)
-        network.progress(network.grown_at_kimg)
-    return network
+        self._journal.event("hook_failed", "warning", {"hook": name, "error": text}, "trains on without it")
+        self._journal.say(f"Warning: the hook {name} failed ({text}); training goes on without it")
 
 
 def _signals() -> tuple[signal.Signals, ...]:
