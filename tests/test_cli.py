@@ -207,11 +207,23 @@ def test_changed_data_is_noticed(poise: Any, tmp_path: Path) -> None:
 def test_a_run_that_failed_says_so_and_is_not_retried_unchanged(poise: Any, tmp_path: Path) -> None:
     hopeless = ["train", "digits", *TINY[:-1], "500", "--recipe", "wgan-gp", "--run", "r", "--set", "penalties=none"]
     explode = [*hopeless, "--set", "d_optimizer={class: SGD, lr: 1e9}", "--set", "g_optimizer={class: SGD, lr: 1e9}"]
-    failed = poise(*explode, code=1)
+    failed = poise(*explode, "--watch", "warn", code=1)
     assert "is not finite" in failed.stderr
     assert "no weight was changed by it" in failed.stderr
     events = [json.loads(line) for line in (tmp_path / "r/events.jsonl").read_text().splitlines()]
     assert [(it["kind"], it["severity"]) for it in events] == [("non_finite", "severe")]
+    assert json.loads(poise("runs", ".", "--json").stdout)[0]["state"] == "failed"
+    assert "the same settings would fail in the same way" in poise(*explode, code=2).stderr
+
+
+def test_a_run_that_the_watch_gives_up_says_so_and_is_not_retried_unchanged(poise: Any, tmp_path: Path) -> None:
+    hopeless = ["train", "digits", *TINY[:-1], "500", "--recipe", "wgan-gp", "--run", "r", "--set", "penalties=none"]
+    explode = [*hopeless, "--set", "d_optimizer={class: SGD, lr: 1e9}", "--set", "watch.rollbacks=0"]
+    failed = poise(*explode, code=1)
+    assert failed.stderr.startswith("error: run r failed at step ")
+    assert "is not finite" in failed.stderr
+    assert "nothing is left to be tried" in failed.stderr
+    assert "poise doctor r says more" in failed.stdout
     assert json.loads(poise("runs", ".", "--json").stdout)[0]["state"] == "failed"
     assert "the same settings would fail in the same way" in poise(*explode, code=2).stderr
 
@@ -401,7 +413,7 @@ def test_sample_alone_makes_a_picture_to_look_at(poise: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["walk.gif", "walk.webp", "walk.png"])
 def test_walk(poise: Any, tmp_path: Path, name: str) -> None:
-    poise("train", "digits", *TINY, "--run", "r", "--set", "g_optimizer.lr=0.02", "--set", "precision=32-true")
+    poise("train", "digits", *TINY, "--run", "r", "--set", "g_optimizer.lr=0.05", "--set", "precision=32-true")
     said = poise("sample", "r", "-n", "3", "--walk", name).stdout
     assert said == f"r, best checkpoint (step 4), seed 0: a walk past 3 samples in {name}\n"
     with Image.open(tmp_path / name) as animation:

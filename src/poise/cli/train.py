@@ -148,6 +148,9 @@ def train(
     if as_json:
         typer.echo(json.dumps(_facts(outcome), indent=2))
     if outcome.state == "failed":
+        typer.echo(
+            f"error: run {outcome.run.name} failed at step {outcome.trainer.steps:,}: {outcome.reason}", err=True
+        )
         raise typer.Exit(1)
 
 
@@ -194,7 +197,7 @@ def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:
         command = shlex.join(["poise", *sys.argv[1:]])
         stream.print(f"Stopped at step {trainer.steps:,} ({outcome.reason}); all is saved. To go on: {command}")
     elif outcome.state == "failed":
-        stream.print(f"Given up at step {trainer.steps:,} ({outcome.reason}); poise doctor {run.name} says more")
+        stream.print(f"Given up at step {trainer.steps:,}; the best is kept, and poise doctor {run.name} says more")
     elif not outcome.trained_steps:
         further = f"--steps {2 * trainer.steps}" if config.steps else f"--kimg {2 * (config.kimg or 0):g}"
         stream.print(

@@ -200,7 +200,7 @@ class Run:
         path = self.path / "recovery.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise RunError(

@@ -317,7 +317,8 @@ class Session:
             stops.release()
         self._world.of_first(None)  # nobody leaves before all is saved
         if lost is not None:
-            state, reason = State.FAILED, f"the watch: {lost.kind} is severe, and nothing is left to be tried"
+            about = f" ({lost.evidence['error']})" if "error" in lost.evidence else ""
+            state, reason = State.FAILED, f"{lost.kind} is severe{about}, and nothing is left to be tried"
         else:
             reason = self.trainer.stop_reason or ""
             state = State.STOPPED if reason else State.FINISHED
