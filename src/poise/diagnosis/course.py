@@ -15,6 +15,9 @@ Points = list[tuple[int, float]]
 # So many rows are remembered: what detectors look back on, and what was at the beginning.
 _RECENT, _EARLY = 512, 32
 
+# The share of a run, or the number of measurements, after which early trouble is over.
+_LATE, _MANY_PROBES = 1 / 3, 60
+
 
 class Series:
     """Rows of one file, in the order of their steps: the first ones and the latest.
@@ -165,6 +168,11 @@ class Course:
     def share(self) -> float | None:
         """The share of the run that is done, where that is known."""
         return None if not self.end_step else min(self.step / self.end_step, 1.0)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether what is wrong is not likely to pass by itself: after a third of the run, or many measurements."""
+        return self.share is None or self.share >= _LATE or self.probes.count >= _MANY_PROBES
 
     @property
     def distance_left(self) -> float | None:

@@ -27,7 +27,7 @@ def discriminator_wins(course: Course) -> Sign | None:
         return None
     lost = progress is None or progress > 0.9
     return Sign(
-        SEVERE if lost and len(course.probes.points("d_auc")) > 2 * _PROBES else WARNING,
+        SEVERE if lost and course.is_late else WARNING,
         rounded(
             d_auc=recent[-1][1],
             held_out_auc=held_out[-1][1] if held_out else None,
@@ -69,7 +69,7 @@ def generator_wins(course: Course) -> Sign | None:
     if best > 0.65 and not is_indifferent:
         return None
     return Sign(
-        SEVERE if best < 0.6 or is_indifferent else WARNING,
+        SEVERE if (best < 0.6 or is_indifferent) and course.is_late else WARNING,
         rounded(
             d_auc=recent[-1][1],
             d_gap=course.probes.latest("d_gap"),

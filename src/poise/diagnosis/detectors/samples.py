@@ -7,25 +7,27 @@ __all__ = ["augmentation_leak", "checkerboard", "mode_collapse", "oscillation", 
 
 _PROBES = 4
 
-# A generator may show little for a while and find the rest; not one that has shown little for so many measurements.
-_LONG = 10
+# A generator may show little for a while and find the rest: so many measurements are a warning, so many more severe.
+_COLLAPSED, _LONG = 6, 10
 
 
 def mode_collapse(course: Course) -> Sign | None:
     """Fakes that differ from each other far less than reals do, fully or in part; or that miss modes and classes."""
-    recent = course.probes.last("diversity", _PROBES)
+    recent = course.probes.last("diversity", _COLLAPSED)
     share = course.share
-    if recent and course.probes.count >= 6 and (share is None or share >= 0.15):
+    if recent and (share is None or share >= 0.15):
         most = max(value for _, value in recent)
-        nearest = course.probes.last("nearest", _PROBES)
+        nearest = course.probes.last("nearest", _COLLAPSED)
         close = max((value for _, value in nearest), default=1.0)
+        distances = course.probes.last("swd", _COLLAPSED)
+        comes_nearer = bool(distances) and distances[-1][1] < 0.85 * distances[0][1]
         is_growing = recent[-1][1] > 1.15 * recent[0][1]
-        if is_growing:
+        if is_growing or comes_nearer:
             return _missing(course)
-        if most < 0.5 or close < 0.1:
+        if most < 0.4 or close < 0.1:
             long_ago = course.probes.last("diversity", _LONG)
             return _collapsed(
-                bool(long_ago) and max(value for _, value in long_ago) < 0.25,
+                course.is_late and bool(long_ago) and max(value for _, value in long_ago) < 0.25,
                 rounded(diversity=recent[-1][1], nearest=nearest[-1][1] if nearest else None),
                 recent[0][0],
             )
