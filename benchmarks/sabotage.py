@@ -31,9 +31,11 @@ from poise.hooks import Hook
 from poise.losses import AdversarialLoss
 from poise.recipes import RECIPES, resolve
 from poise.report import Record
-from poise.runs import Run
+from poise.runs import Run, last_row, number
 from poise.session import Session
 from poise.trainer import Trainer
+
+MODES = {"ring8": 8, "grid25": 25}
 
 NAMED_RIGHT, FALSE_ALARMS, SAVED = 0.9, 0.05, 0.7
 
@@ -296,7 +298,7 @@ def main() -> None:
                 train(case, seed, run)
             if run.exists():
                 findings = judged(run)
-                results["runs"].append(outcome(name, case, seed, findings))
+                results["runs"].append(outcome(name, case, seed, findings, fares_well(run, case)))
                 print(f"{name:40} {seed}  {verdict(findings)}", flush=True)
     lines = tables(results["runs"], arguments.report_from)
     results["saved"] = [
@@ -368,12 +370,24 @@ def saved_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def outcome(name: str, case: Case, seed: int, findings: Sequence[Finding]) -> dict[str, Any]:
+def fares_well(run: Run, case: Case) -> bool:
+    """Whether a training that was left alone became one that a person would keep.
+
+    Some recipes do not, at this length and with small networks: to say so of them is no false alarm.
+    """
+    row = last_row(run.metrics.path)
+    if case.data in MODES:
+        return number(row.get("modes"), 0) >= 0.9 * MODES[case.data]
+    return number(row.get("kid"), float("inf")) <= 0.5
+
+
+def outcome(name: str, case: Case, seed: int, findings: Sequence[Finding], well: bool) -> dict[str, Any]:
     first = findings[0] if findings else None
     return {
         "name": name,
         "seed": seed,
         "sabotaged": bool(case.kinds),
+        "well": well,
         "expected": sorted(case.kinds),
         "findings": [it.to_json() for it in findings],
         "right": first is not None and first.kind in case.kinds,
@@ -383,9 +397,13 @@ def outcome(name: str, case: Case, seed: int, findings: Sequence[Finding]) -> di
 
 def shares(runs: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """The share of sabotages whose kind is named first, and of healthy runs with a severe finding."""
-    spoilt, healthy = ([it for it in runs if it["sabotaged"] is way] for way in (True, False))
+    spoilt, healthy = ([it for it in runs if it["sabotaged"]], [it for it in runs if is_healthy(it)])
     right = sum(it["right"] for it in spoilt) / max(len(spoilt), 1)
     return right, sum(it["alarm"] for it in healthy) / max(len(healthy), 1)
+
+
+def is_healthy(run: Mapping[str, Any]) -> bool:
+    return run["well"] and not run["sabotaged"]
 
 
 def tables(runs: Sequence[Mapping[str, Any]], report_from: int) -> list[str]:
@@ -398,12 +416,13 @@ def tables(runs: Sequence[Mapping[str, Any]], report_from: int) -> list[str]:
         (f"Seeds below {report_from}", [it for it in runs if it["seed"] < report_from]),
     ):
         right, alarms = shares(chosen)
-        spoilt = [it for it in chosen if it["sabotaged"]]
+        spoilt, healthy = ([it for it in chosen if it["sabotaged"]], [it for it in chosen if is_healthy(it)])
+        poor = len(chosen) - len(spoilt) - len(healthy)
         lines += [
             f"### {title}",
             "",
-            f"{right:.0%} of {len(spoilt)} sabotages have the right kind named first; {alarms:.0%} of "
-            f"{len(chosen) - len(spoilt)} healthy trainings have a severe finding.",
+            f"{right:.0%} of {len(spoilt)} sabotages have the right kind named first; {alarms:.0%} of {len(healthy)} "
+            f"healthy trainings have a severe finding. {poor} more were left alone and became poor by themselves.",
             "",
             "| training | right | named first, by seed |",
             "|---|---:|---|",
@@ -412,8 +431,9 @@ def tables(runs: Sequence[Mapping[str, Any]], report_from: int) -> list[str]:
             its = [it for it in chosen if it["name"] == name]
             firsts = [it["findings"][0] if it["findings"] else None for it in its]
             named = "; ".join("nothing" if it is None else f"{it['kind']} ({it['severity']})" for it in firsts)
-            fine = sum(it["right"] if it["sabotaged"] else not it["alarm"] for it in its)
-            lines.append(f"| {name} | {fine} of {len(its)} | {named} |")
+            told = [it for it in its if it["sabotaged"] or is_healthy(it)]
+            fine = sum(it["right"] if it["sabotaged"] else not it["alarm"] for it in told)
+            lines.append(f"| {name} | {f'{fine} of {len(told)}' if told else 'poor'} | {named} |")
         lines.append("")
     return lines
 
