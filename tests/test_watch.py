@@ -451,6 +451,15 @@ def test_remedies_are_settings(data: Data, kind: str, name: str) -> None:
             parse(settings | dict(change.settings))
 
 
+@pytest.mark.parametrize(("size", "factor"), [(0.06, 0.1), (0.5, 0.01), (25.0, 1e-3)])
+def test_steps_become_small_at_once(data: Data, size: float, factor: float) -> None:
+    settings = resolve(data, "relativistic").model_dump(mode="json", by_alias=True)
+    (remedy,) = remedies("huge_steps", {"d_step": size})
+    change = remedy(settings)
+    assert change.settings["d_optimizer"]["lr"] == pytest.approx(factor * settings["d_optimizer"]["lr"])
+    assert change.anew
+
+
 def test_when_it_acts() -> None:
     assert acts("auto", "non_finite")
     assert acts("auto", "dead_start")

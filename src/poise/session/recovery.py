@@ -104,7 +104,8 @@ class Recovery:
 
     def _changes(self, finding: Finding) -> Iterator[Change]:
         settings = self.config.model_dump(mode="json", by_alias=True)
-        for remedy in remedies(finding.kind, finding.evidence):
+        is_last = len(self.steps) == self._config.watch.rollbacks - 1
+        for remedy in () if is_last and self._safe is not None else remedies(finding.kind, finding.evidence):
             change = remedy(settings)
             if change is not None:
                 yield change
@@ -122,11 +123,12 @@ class Recovery:
         return found
 
     def _is_possible(self, change: Change) -> bool:
+        """Whether these are settings, and not those that failed."""
         try:
-            self._with({**{key: it for step in self.steps for key, it in step.settings.items()}, **change.settings})
+            changed = {key: it for step in self.steps for key, it in step.settings.items()} | dict(change.settings)
+            return self._with(changed) != self.config
         except PoiseError:
             return False
-        return True
 
     def _good(self, finding: Finding) -> Checkpoint | None:
         """The best checkpoint, or the newest from before the finding; that first where all was well until then."""

@@ -4,6 +4,7 @@ Settings are those of a config, as JSON values.
 """
 
 from collections.abc import Callable, Mapping
+from math import floor, log10
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -86,6 +87,14 @@ def discriminator_steps(factor: float) -> Remedy:
     return remedy
 
 
+def as_fast_as_the_generator(settings: Settings) -> Change | None:
+    """D learns as fast as G, where it learns more slowly."""
+    g, d = settings["g_optimizer"]["lr"], settings["d_optimizer"]
+    if _most(d["lr"]) >= _most(g):
+        return None
+    return Change("d_optimizer.lr as g_optimizer.lr", {"d_optimizer": {**d, "lr": g}})
+
+
 def no_pretraining(settings: Settings) -> Change | None:
     """D begins with G."""
     balance = settings["balance"]
@@ -119,11 +128,11 @@ REMEDIES: Mapping[str, tuple[Remedy, ...]] = MappingProxyType(
     {
         "non_finite": (_CALM, _FIRM),
         "exploding_gradients": (_CALM, _FIRM),
-        "dead_start": (no_pretraining, anew(_FIRM)),
+        "dead_start": (no_pretraining,),
         "memorization": (more_augmentation, _FIRM),
         "vanishing_generator_gradient": (no_pretraining, discriminator_steps(0.5), anew(_FIRM)),
         "discriminator_wins": (no_pretraining, discriminator_steps(0.5), _FIRM, learning_rates(0.25, "d")),
-        "generator_wins": (learning_rates(0.25, "g"), penalty_weights(0.1), discriminator_steps(2.0)),
+        "generator_wins": (anew(as_fast_as_the_generator), penalty_weights(0.1), discriminator_steps(2.0)),
         "saturated_output": (anew(learning_rates(0.1, "g")),),
         "mode_collapse": (_FIRM, learning_rates(0.5, "g")),
         "past_best": (_CALM, _FIRM),
@@ -160,9 +169,13 @@ def remedies(kind: str, evidence: Mapping[str, Any]) -> tuple[Remedy, ...]:
         evidence: which may say whose step is too large.
     """
     if kind == "huge_steps":
-        players = [player for player in ("g", "d") if f"{player}_step" in evidence]
-        return tuple(anew(learning_rates(factor, *players)) for factor in (0.1, 0.01))
+        return tuple(anew(learning_rates(_shrinking(float(size)), name[0])) for name, size in evidence.items())
     return REMEDIES.get(kind, ())
+
+
+def _shrinking(size: float) -> float:
+    """The power of ten that makes steps of this size, over that of the weights, about a hundredth or less."""
+    return float(min(10.0 ** floor(log10(0.04 / size)), 0.1))
 
 
 def _scaled(value: Any, factor: float) -> Any:
