@@ -29,7 +29,7 @@ from poise.errors import PoiseError
 from poise.files import write_atomic
 from poise.hooks import Hook
 from poise.losses import AdversarialLoss
-from poise.recipes import RECIPES, resolve
+from poise.recipes import RECIPES, resolve, safe_for
 from poise.report import Record
 from poise.runs import Run, last_row, number
 from poise.session import Session
@@ -251,7 +251,7 @@ def train(case: Case, seed: int, run: Run, mode: str = "warn") -> None:
     general = _IMAGES + (() if case.recipe == "r3gan" else _NARROW) if data.kind == "images" else _POINTS
     assignments = (*general, *case.settings, f"watch.mode={mode}")
     config = resolve(data, case.recipe, {"seed": seed}, assignments)
-    safe = resolve(data, "relativistic", {}, assignments[: len(general)])
+    safe = resolve(data, safe_for(data), {}, general)
     session = Session(config, data, run, device="cpu", safe=safe)
     case.spoil(session)
     with contextlib.suppress(PoiseError):
@@ -329,10 +329,11 @@ def score(run: Run) -> float | None:
 def saved(name: str, case: Case, seed: int, keep: Path, judge: bool) -> dict[str, Any]:
     """A sabotaged training with a watch that acts, beside the same without it and a healthy one on the same data."""
     acting = Run(keep / f"act-{slug(name)}-{seed}")
-    healthy = Run(keep / f"{slug(f'relativistic on {case.data}')}-{seed}")
+    fine = f"{safe_for(load(case.data))} on {case.data}"
+    healthy = Run(keep / f"{slug(fine)}-{seed}")
     if not judge:
         train(case, seed, acting, "act")
-        train(HEALTHY[f"relativistic on {case.data}"], seed, healthy)
+        train(HEALTHY[fine], seed, healthy)
     good, without, with_ = score(healthy), score(Run(keep / f"{slug(name)}-{seed}")), score(acting)
     known = good is not None and with_ is not None
     row = {

@@ -99,7 +99,7 @@ def train(
         from poise.cli.progress import Progress
         from poise.config import build, dump, fabric_for, require_processes
         from poise.data import load
-        from poise.recipes import chosen_size, resolve
+        from poise.recipes import chosen_size, resolve, safe_for
         from poise.session import Session, run_for, settled
         from poise.trainer import resolved_device
 
@@ -133,7 +133,7 @@ def train(
             max_seconds=max_seconds,
             allow_change=allow_change,
             trust=trust,
-            safe=resolve(prepared, "relativistic"),
+            safe=resolve(prepared, safe_for(prepared)),
             hooks=[progress],
             seen=progress.row,
             say=stream.print,

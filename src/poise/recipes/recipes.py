@@ -39,6 +39,7 @@ __all__ = [
     "r3gan",
     "ragan",
     "relativistic",
+    "safe_for",
     "sngan",
     "ttur",
     "vanilla",
@@ -315,3 +316,8 @@ def default_for(data: Data) -> str:
     if data.kind == "vectors":
         return "points"
     return "r3gan" if data.shape[-1] >= 32 else "relativistic"
+
+
+def safe_for(data: Data) -> str:
+    """The recipe whose game the watch falls back on: its loss, penalties and optimizers suit any networks."""
+    return "points" if data.kind == "vectors" else "relativistic"
