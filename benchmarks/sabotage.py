@@ -31,7 +31,7 @@ from poise.hooks import Hook
 from poise.losses import AdversarialLoss
 from poise.recipes import RECIPES, resolve, safe_for
 from poise.report import Record
-from poise.runs import Run, last_row, number
+from poise.runs import Run, State, last_row, number
 from poise.session import Session
 from poise.trainer import Trainer
 
@@ -296,7 +296,7 @@ def main() -> None:
             run = Run(arguments.keep / f"{slug(name)}-{seed}")
             if not arguments.judge:
                 train(case, seed, run)
-            if run.exists():
+            if run.exists() and run.state() is not State.KILLED:
                 findings = judged(run)
                 results["runs"].append(outcome(name, case, seed, findings, fares_well(run, case)))
                 print(f"{name:40} {seed}  {verdict(findings)}", flush=True)
