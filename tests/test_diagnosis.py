@@ -279,8 +279,9 @@ def test_a_collapse_is_severe_only_when_it_stays() -> None:
     assert found(SICK["mode_collapse"])["mode_collapse"].severity is Severity.SEVERE
 
 
-def test_modes_that_are_lost_again_are_a_collapse() -> None:
-    modes = [{"step": 500 * i, "nimg": i, "modes": it, "swd": 0.1} for i, it in enumerate([3, 8, 8, 8, 2, 2, 2, 2])]
+@pytest.mark.parametrize("name", ["modes", "classes"])
+def test_modes_and_classes_that_are_lost_again_are_a_collapse(name: str) -> None:
+    modes = [{"step": 500 * i, "nimg": i, name: it, "swd": 0.1} for i, it in enumerate([3, 8, 8, 8, 2, 2, 2, 2])]
     assert found({"metrics": modes}, {})["mode_collapse"].severity is Severity.SEVERE
 
 

@@ -471,15 +471,15 @@ def test_when_it_acts() -> None:
 
 def test_given_up_is_a_failure_of_the_command(poise: Callable[..., Any], tmp_path: Path) -> None:
     """A loss of one's own with a wrong sign: no setting helps, and the rest of the time is not wasted."""
-    package = tmp_path / "mine.py"
+    package = tmp_path / "wrong_sign_part.py"
     package.write_text(
         "from poise.losses import LOSSES\n"
         "vanilla = LOSSES['vanilla']\n"
         "def wrong():\n"
         "    return vanilla._replace(g=lambda real, fake: -vanilla.g(real, fake))\n"
     )
-    arguments = ["train", "ring8", "--run", "r", "--steps", "40", "--watch", "act", "--trust", "mine"]
-    assignments = [it for text in (*SMALL, "loss.import=mine:wrong") for it in ("--set", text)]
+    arguments = ["train", "ring8", "--run", "r", "--steps", "40", "--watch", "act", "--trust", "wrong_sign_part"]
+    assignments = [it for text in (*SMALL, "loss.import=wrong_sign_part:wrong") for it in ("--set", text)]
     done = poise(*arguments, *assignments, code=1)
     assert "wrong_sign: nothing is left to be tried" in done.stdout + done.stderr
     assert "Given up at step 0" in done.stdout + done.stderr

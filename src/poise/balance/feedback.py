@@ -74,17 +74,17 @@ class Feedback(Alternating):
         self._control = min(max(self._control + push, -1.0), 1.0)
 
     @property
-    def penalty_factor(self) -> float:  # type: ignore[override]
+    def penalty_factor(self) -> float:
         """What D's penalties are multiplied by."""
         return float(_PENALTIES**self._control)
 
     @property
-    def d_lr_factor(self) -> float:  # type: ignore[override]
+    def d_lr_factor(self) -> float:
         """What D's learning rate is multiplied by."""
         return float(_D_LR**-self._control)
 
     @property
-    def augment_more(self) -> float:  # type: ignore[override]
+    def augment_more(self) -> float:
         """What is added to the probability of augmentation."""
         return _AUGMENT * max(self._control, 0.0)
 

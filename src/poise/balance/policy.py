@@ -25,9 +25,6 @@ class Balance(ABC):
         combine: where G's gradient is to be taken beside each move of D in a step, how these become the one along which
             G moves at the end of the step; None where G moves along its own.
         fake_weight: what D's loss multiplies the logits of fakes by.
-        penalty_factor: what the weights of D's penalties are multiplied by.
-        d_lr_factor: what D's learning rate is multiplied by.
-        augment_more: what is added to the probability of augmentation, where it does not adapt by itself.
     """
 
     looks_ahead: ClassVar[bool] = False
@@ -35,9 +32,6 @@ class Balance(ABC):
     wants_real_up: ClassVar[bool] = False
     combine: Combine | None = None
     fake_weight: float = 1.0
-    penalty_factor: float = 1.0
-    d_lr_factor: float = 1.0
-    augment_more: float = 0.0
 
     @abstractmethod
     def plan(self, step: int, signals: Mapping[str, float]) -> Plan:
@@ -51,6 +45,21 @@ class Balance(ABC):
         Returns:
             The phases, in order.
         """
+
+    @property
+    def penalty_factor(self) -> float:
+        """What the weights of D's penalties are multiplied by."""
+        return 1.0
+
+    @property
+    def d_lr_factor(self) -> float:
+        """What D's learning rate is multiplied by."""
+        return 1.0
+
+    @property
+    def augment_more(self) -> float:
+        """What is added to the probability of augmentation, where it does not adapt by itself."""
+        return 0.0
 
     def numbers(self) -> dict[str, float]:
         """What the policy adds to the log, by log names."""

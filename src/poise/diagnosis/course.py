@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from math import isfinite
+from math import isfinite, log
 from statistics import median
 from typing import Any
 
@@ -14,6 +14,17 @@ Points = list[tuple[int, float]]
 
 # So many rows are remembered: what detectors look back on, and what was at the beginning.
 _RECENT, _EARLY = 512, 32
+
+# At the logit c that is best for all: 2 log(1 + e^0) at c = 0; max(0, 1 - c) + max(0, 1 + c) at any c in [-1, 1];
+# (c - 1)^2 / 2 + c^2 / 2 at c = 1/2; of differences log(1 + e^0), for the relativistic average once for each side.
+_BLIND = {
+    "vanilla": 2 * log(2),
+    "minimax": 2 * log(2),
+    "hinge": 2.0,
+    "lsgan": 0.25,
+    "relativistic": log(2),
+    "relativistic_average": 2 * log(2),
+}
 
 # The share of a run, or the number of measurements, after which early trouble is over.
 _LATE, _MANY_PROBES = 1 / 3, 60
@@ -168,6 +179,11 @@ class Course:
     def share(self) -> float | None:
         """The share of the run that is done, where that is known."""
         return None if not self.end_step else min(self.step / self.end_step, 1.0)
+
+    @property
+    def blind_loss(self) -> float | None:
+        """D's least loss where it gives all samples one logit, for losses of D that are 0 where it is perfect."""
+        return _BLIND.get(self.loss or "")
 
     @property
     def is_late(self) -> bool:

@@ -75,7 +75,12 @@ class Recovery:
     @property
     def config(self) -> Config:
         """The settings with all remedies."""
-        return self._with({key: value for step in self.steps for key, value in step.settings.items()})
+        return self._with(self._changed)
+
+    @property
+    def _changed(self) -> dict[str, Any]:
+        """The top-level settings that remedies changed."""
+        return {key: value for step in self.steps for key, value in step.settings.items()}
 
     def _with(self, settings: Mapping[str, Any]) -> Config:
         return parse(self._config.model_dump(mode="json", by_alias=True) | dict(settings)) if settings else self._config
@@ -125,8 +130,7 @@ class Recovery:
     def _is_possible(self, change: Change) -> bool:
         """Whether these are settings, and not those that failed."""
         try:
-            changed = {key: it for step in self.steps for key, it in step.settings.items()} | dict(change.settings)
-            return self._with(changed) != self.config
+            return self._with(self._changed | dict(change.settings)) != self.config
         except PoiseError:
             return False
 

@@ -1,7 +1,6 @@
 """Trainings that break: numbers that are not finite, gradients and steps out of all proportion, players never alive."""
 
 from collections.abc import Mapping
-from math import log
 from statistics import median_low
 
 from poise.diagnosis.course import Course, number
@@ -9,15 +8,6 @@ from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
 __all__ = ["dead_start", "dead_units", "exploding_gradients", "huge_steps", "non_finite", "wrong_sign"]
 
-# Losses of D that are 0 where it is perfect, and what they are where all its logits are 0.
-_ZERO_IS_PERFECT = {
-    "vanilla": 2 * log(2),
-    "minimax": 2 * log(2),
-    "hinge": 2.0,
-    "lsgan": 0.5,
-    "relativistic": log(2),
-    "relativistic_average": 2 * log(2),
-}
 _NAMES = {"d": "discriminator", "g": "generator"}
 
 
@@ -121,7 +111,7 @@ def _too_large(player: str, name: str, what: str, size: float, severe: bool, sin
 
 def dead_start(course: Course) -> Sign | None:
     """D's loss next to zero ever since the first tick, for losses that are zero where D is perfect."""
-    points, blind = course.log.points("d_loss")[1:], _ZERO_IS_PERFECT.get(course.loss or "")
+    points, blind = course.log.points("d_loss")[1:], course.blind_loss
     if blind is None or len(points) < 5 or any(value > 0.02 * blind for _, value in points):
         return None
     left = course.distance_left

@@ -1,7 +1,5 @@
 """Who leads: one player overpowers the other, or D learns its samples by heart."""
 
-from math import log
-
 from poise.diagnosis.course import Course
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
@@ -9,9 +7,6 @@ __all__ = ["discriminator_wins", "generator_wins", "memorization", "vanishing_ge
 
 # So many ticks or measurements in a row.
 _TICKS, _PROBES = 5, 4
-
-# D's loss where all its logits are 0.
-_INDIFFERENT = {"vanilla": 2 * log(2), "minimax": 2 * log(2), "relativistic": log(2), "hinge": 2.0}
 
 
 def discriminator_wins(course: Course) -> Sign | None:
@@ -86,9 +81,8 @@ def generator_wins(course: Course) -> Sign | None:
 
 def _is_indifferent(course: Course) -> bool:
     """Whether D's loss has long been what it is where D gives every sample the same logit."""
-    indifferent = _INDIFFERENT.get(course.loss or "")
-    recent = course.log.last("d_loss", 2 * _TICKS)
-    return indifferent is not None and bool(recent) and all(abs(it / indifferent - 1) < 0.002 for _, it in recent)
+    blind, recent = course.blind_loss, course.log.last("d_loss", 2 * _TICKS)
+    return blind is not None and bool(recent) and all(abs(it / blind - 1) < 0.002 for _, it in recent)
 
 
 def memorization(course: Course) -> Sign | None:

@@ -41,12 +41,12 @@ def _missing(course: Course) -> Sign | None:
         best = max((value for _, value in course.metrics.points(name)), default=0.0)
         if recent and max(value for _, value in recent) < least and best >= 2 * least:
             return _collapsed(False, rounded(**{name: recent[-1][1], "best": best}), recent[0][0])
-    modes = course.metrics.last("modes", 3)
-    most = max((value for _, value in course.metrics.points("modes")), default=0.0)
-    if modes and most >= 4 and max(value for _, value in modes) <= 0.6 * most:
-        return _collapsed(
-            max(value for _, value in modes) <= 0.25 * most, rounded(modes=modes[-1][1], once=most), modes[0][0]
-        )
+    for name in ("modes", "classes"):
+        recent = course.metrics.last(name, 3)
+        most = max((value for _, value in course.metrics.points(name)), default=0.0)
+        now = max((value for _, value in recent), default=0.0)
+        if recent and most >= 4 and now <= 0.6 * most:
+            return _collapsed(now <= 0.25 * most, rounded(**{name: recent[-1][1], "once": most}), recent[0][0])
     return None
 
 
