@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ def test_findings_are_told_with_evidence_cause_and_advice(poise: Any, tmp_path: 
     assert "cause:    D does not see that samples resemble each other.\n" in told
     assert "advice:   Give D a minibatch_stddev.\n" in told
     assert "warning: discriminator wins, step 10 to 90, ended\n" in told
+
+
+def test_a_finding_that_samples_show_names_the_first_picture_of_it(poise: Any, tmp_path: Path, found: Any) -> None:
+    run = make_run(tmp_path / "runs/r")
+    run.samples.mkdir()
+    for step in (100, 1200, 4000):
+        (run.samples / f"{step:08d}.png").touch()
+    unseen = replace(COLLAPSE, kind="exploding_gradients")
+    found([COLLAPSE, unseen, OVER])  # the last was over before any picture was made
+    assert poise("doctor", "r").stdout.count("picture:") == 1
+    pictures = [it["evidence"].get("picture") for it in json.loads(poise("doctor", "r", "--json").stdout)]
+    assert [it and Path(it).name for it in pictures] == ["00001200.png", None, None]
 
 
 def test_findings_as_json_and_strict(poise: Any, tmp_path: Path, found: Any) -> None:

@@ -108,6 +108,9 @@ def test_a_report_begins_with_the_verdict_and_draws_its_charts(open_page: Callab
     assert page.locator(".finding").count() == 2
     assert "Give D a minibatch_stddev." in page.locator(".finding").first.inner_text()
     assert "diversity 0.1235" in page.locator(".evidence").first.inner_text()
+    # It began at step 1,200; the other one was over before the first picture was made.
+    assert page.locator(".finding .seen").all_inner_texts() == ["step 1,600"]
+    assert page.evaluate("document.querySelector('.seen img').naturalWidth") == 64
     titles = page.locator(".chart h3").all_inner_texts()
     assert titles[:3] == ["Who leads", "KID", "Losses"]
     # Raw and smoothed; spans of findings lie on every chart.

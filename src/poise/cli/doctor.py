@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from poise.diagnosis import Finding, Severity
-from poise.report import Record, events_of, title_of, verdict_of
+from poise.report import Record, events_of, picture_of, title_of, verdict_of
 from poise.runs import find, finite
 
 __all__ = ["doctor", "record_of"]
@@ -36,12 +36,17 @@ def doctor(
     """Say what is wrong with a run, why, and what to do; of any run, whatever is left of its files."""
     record = record_of(run)
     if as_json:
-        typer.echo(json.dumps(finite([finding.to_json() for finding in record.findings]), indent=2))
+        typer.echo(json.dumps(finite([_as_json(record, finding) for finding in record.findings]), indent=2))
     else:
         for line in _lines(record):
             typer.echo(line)
     if strict and any(it.severity is Severity.SEVERE and not it.ended for it in record.findings):
         raise typer.Exit(1)
+
+
+def _as_json(record: Record, finding: Finding) -> dict[str, Any]:
+    picture = picture_of(record, finding)
+    return finding.to_json() | {"evidence": {**finding.evidence, **({"picture": str(picture)} if picture else {})}}
 
 
 def _lines(record: Record) -> Iterator[str]:
@@ -68,6 +73,8 @@ def _told(record: Record, finding: Finding) -> Iterator[str]:
     yield f"{finding.severity}: {title_of(finding.kind)}, {when}"
     if finding.evidence:
         yield from _wrapped(f"evidence: {_numbers(finding.evidence)}", 2)
+    if picture := picture_of(record, finding):
+        yield f"  picture:  {picture}"
     yield from _wrapped(f"cause:    {finding.cause}", 2)
     yield from _wrapped(f"advice:   {finding.advice}", 2)
 

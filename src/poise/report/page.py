@@ -9,7 +9,7 @@ from typing import Any
 from poise.report.charts import charts_of, ruler_of
 from poise.report.facts import facts_of
 from poise.report.happened import events_of
-from poise.report.pictures import embedded
+from poise.report.pictures import embedded, step_that_shows
 from poise.report.record import Record, Row, config_text, measured, version_of
 from poise.report.scores import how_measured, scores_of
 from poise.report.spread import spread
@@ -55,6 +55,8 @@ def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str |
     facts = facts_of(record.run) if record.run else {"state": None, "step": record.last_step, "best": None}
     text = config_text(record.run) if record.run else ""
     charts, not_drawn = charts_of(record)
+    pictures = _pictures(record, frames, picture)
+    steps = [frame["step"] for frame in pictures["frames"]]
     return {
         "name": name,
         "path": str(record.path),
@@ -62,13 +64,16 @@ def _run(record: Record, name: str, frames: int, picture: Callable[[Path], str |
         "data": record.config.get("fingerprint"),
         "facts": facts,
         "verdict": verdict_of(record).to_json(),
-        "findings": [finding.to_json() | {"title": title_of(finding.kind)} for finding in record.findings],
+        "findings": [
+            finding.to_json() | {"title": title_of(finding.kind), "picture": step_that_shows(finding, steps)}
+            for finding in record.findings
+        ],
         "events": events_of(record)[-_EVENTS:],
         "lead": _lead(record),
         "ruler": ruler_of(record),
         "charts": charts,
         "not_drawn": not_drawn,
-        "pictures": _pictures(record, frames, picture),
+        "pictures": pictures,
         "scores": scores_of(record),
         "evaluated": _evaluated(record),
         "machine": record.run.machine() if record.run else {},

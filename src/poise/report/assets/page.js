@@ -69,7 +69,10 @@ function headOf(run) {
 function findingOf(run, finding) {
   const steps = `${run.unit} ${count(finding.since_step)}`;
   const when = finding.ended ? `from ${steps} to ${count(finding.last_step)}, ended` : `since ${steps}`;
+  const frame = run.pictures.frames.find(it => it.step === finding.picture);
   return make("article", {class: `finding${finding.ended ? " ended" : ""}`},
+    frame ? make("figure", {class: "seen"},
+      make("img", {src: frame.src, alt: `samples that show: ${finding.title}`}), make("figcaption", {class: "quiet small"}, `step ${count(frame.step)}`)) : null,
     make("div", {class: "row"}, pill(finding.severity), make("h3", {}, finding.title), make("span", {class: "quiet small"}, when)),
     make("p", {}, finding.cause),
     make("p", {}, make("strong", {}, "What to do: "), finding.advice),
