@@ -359,6 +359,23 @@ def test_broken_weights_go_back_with_one_change(data: Data, tmp_path: Path) -> N
     assert rates == [parse(resolve(data, "relativistic").model_dump(by_alias=True)).d_optimizer.lr / 2]
 
 
+def test_what_stays_severe_is_asked_for_again(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that goes on with a severe finding, such as after a remedy, has five measurements."""
+    run = Run(tmp_path / "r")
+    run.path.mkdir()
+    lost = {"swd": 1.0, "swd_floor": 0.1}
+    for step in range(21):
+        run.probes.append({"step": step} | lost)
+    monkeypatch.setattr(Probe, "measure", lambda self, trainer: dict(lost))
+    trainer = Trainer(nn.Linear(2, 2), First(), z_dim=2, fabric=make_fabric("cpu"))
+    trainer.steps = 20
+    watch = Watch(
+        run, {"steps": 40}, lambda: Probe(data.tensor(np.arange(32))), 1, acts_on=lambda it: it.severity == "severe"
+    )
+    trainer.fit(data, steps=40, batch=16, hooks=[watch])
+    assert (trainer.steps, trainer.stop_reason) == (25, "the watch: no_progress")
+
+
 def test_the_settings_of_a_run_stay_what_was_asked_for(data: Data, tmp_path: Path) -> None:
     """So that the same command goes on, with what was changed."""
     run = Run(tmp_path / "r")

@@ -12,6 +12,9 @@ __all__ = ["Watch"]
 
 Row = Mapping[str, Any]
 
+# So many measurements are given to a training that goes on with something severe, such as after a remedy.
+_TRIAL = 5
+
 
 def _nothing(*_: Any) -> None:
     pass
@@ -59,6 +62,8 @@ class Watch(Hook):
         self._event, self._say = event, say
         self._diagnosis = Diagnosis(config)
         self._known: dict[str, Finding] = {}
+        self._on_trial: set[str] = set()
+        self._looks = 0
         self._failures: set[str] = set()
         self.demand: Finding | None = None
 
@@ -80,6 +85,7 @@ class Watch(Hook):
             for row in read_rows(rows.path):
                 take(row)
         self._known = {it.kind: it for it in self._diagnosis.findings}
+        self._on_trial, self._looks = {it.kind for it in self._diagnosis.severe}, 0
         if step == 0:
             self._look(trainer)
 
@@ -95,10 +101,10 @@ class Watch(Hook):
         """Measure when it is time."""
         if trainer.steps == 1 and self._probe is not None:
             self._safely(self._probe.look_at_first_step, trainer)
+        if trainer.steps % self._every == 0:
+            self._safely(self._look, trainer)
         if (trainer.steps + 1) % self._every == 0 and self._probe is not None:
             self._safely(self._probe.remember, trainer)
-        elif trainer.steps % self._every == 0:
-            self._safely(self._look, trainer)
         self._ask(trainer)
 
     def _ask(self, trainer: Trainer) -> None:
@@ -118,6 +124,11 @@ class Watch(Hook):
             self._probe.remember(trainer)
         self._run.probes.append(row)
         self._take(self._diagnosis.probe, row)
+        self._looks += 1
+        if self._looks == _TRIAL:
+            for finding in self._diagnosis.severe:
+                if finding.kind in self._on_trial and self._acts_on(finding):
+                    self._begins(finding)
 
     def _take(self, take: Callable[[Row], None], row: Row) -> None:
         take(row)
@@ -127,6 +138,7 @@ class Watch(Hook):
             if not finding.ended and (before is None or before.ended or before.severity is not finding.severity):
                 self._begins(finding)
             elif finding.ended and before is not None and not before.ended:
+                self._on_trial.discard(finding.kind)
                 self._event("finding_ended", "info", finding.to_json(), "")
                 self._say(f"{finding.kind} is over at step {finding.last_step:,}")
 
@@ -135,7 +147,7 @@ class Watch(Hook):
         self._event("finding_began", finding.severity, finding.to_json(), "asks for a remedy" if acts else "trains on")
         mark = "!!" if finding.severity is Severity.SEVERE else "!" if finding.severity is Severity.WARNING else "·"
         self._say(f"{mark} {finding.kind} since step {finding.since_step:,}: {finding.cause}")
-        if acts:
+        if acts and self.demand is None:  # of several at once, the first is the likeliest cause
             self.demand = finding
 
     def _safely(self, do: Callable[..., None], *given: Any) -> None:
