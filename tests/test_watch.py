@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from poise.config import parse
 from poise.data import Data, held_out, load
+from poise.diagnosis import Finding, Severity
 from poise.errors import DataError, NonFiniteError, RunError
 from poise.hooks import Hook
 from poise.recipes import RECIPES, resolve
 from poise.runs import Run, State, read_rows
 from poise.session import Outcome, Sampler, Session
+from poise.session.recovery import SAFE, Recovery
 from poise.trainer import Trainer, make_fabric
 from poise.watch import HOPELESS, REMEDIES, Probe, Watch, acts, remedies
 
@@ -405,7 +407,7 @@ def test_the_same_failure_is_not_tried_unchanged_and_given_up(data: Data, tmp_pa
 
     run = Run(tmp_path / "r")
     lines: list[str] = []
-    safe = resolve(data, "relativistic", {}, SMALL)
+    safe = resolve(data, "points", {}, SMALL)
     outcome = train(data, run, hooks=[Always(15, poison)], safe=safe, say=lines.append)
     assert outcome.state is State.FAILED
     changes = [it["change"] for it in run.recovery()["steps"]]
@@ -475,6 +477,31 @@ def test_steps_become_small_at_once(data: Data, size: float, factor: float) -> N
     change = remedy(settings)
     assert change.settings["d_optimizer"]["lr"] == pytest.approx(factor * settings["d_optimizer"]["lr"])
     assert change.anew
+
+
+FIRM, CALM_G = "weights of r1, r2 times 2", "g_optimizer.lr times 0.5"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kinds", "expected"),
+    [
+        ("vanilla", ("mode_collapse",) * 3, ["penalties.r1 added, weight 1", "weights of r1 times 2", SAFE]),
+        ("vanilla", ("no_progress", "no_progress"), [SAFE]),
+        ("vanilla", ("no_progress", "mode_collapse", "mode_collapse"), [SAFE, FIRM, CALM_G]),
+        ("relativistic", ("mode_collapse",) * 3, [FIRM, CALM_G]),  # what was asked for is the safe recipe, and failed
+    ],
+)
+def test_the_last_rung_is_a_safe_recipe_and_none_is_tried_twice(
+    data: Data, tmp_path: Path, recipe: str, kinds: Sequence[str], expected: list[str]
+) -> None:
+    run = Run(tmp_path / "r")
+    run.prepare()
+    recovery = Recovery(run, resolve(data, recipe), resolve(data, "relativistic"))
+    for kind in kinds:
+        step = recovery.next(Finding(kind, Severity.SEVERE, 100, 400, {}, "", ""), 400, 0.5)
+        if step is not None:
+            recovery.begin(step)
+    assert [step.change for step in recovery.steps] == expected
 
 
 def test_when_it_acts() -> None:

@@ -1,6 +1,6 @@
 """What is done about a training that goes wrong: a ladder of remedies, each tried once, and its memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,8 +79,12 @@ class Recovery:
 
     @property
     def _changed(self) -> dict[str, Any]:
+        return self._changed_by(self.steps)
+
+    @staticmethod
+    def _changed_by(steps: Sequence[Step]) -> dict[str, Any]:
         """The top-level settings that remedies changed."""
-        return {key: value for step in self.steps for key, value in step.settings.items()}
+        return {key: value for step in steps for key, value in step.settings.items()}
 
     def _with(self, settings: Mapping[str, Any]) -> Config:
         return parse(self._config.model_dump(mode="json", by_alias=True) | dict(settings)) if settings else self._config
@@ -109,18 +113,26 @@ class Recovery:
 
     def _changes(self, finding: Finding) -> Iterator[Change]:
         settings = self.config.model_dump(mode="json", by_alias=True)
+        last_resort = self._last_resort(settings)
         is_last = len(self.steps) == self._config.watch.rollbacks - 1
-        for remedy in () if is_last and self._safe is not None else remedies(finding.kind, finding.evidence):
+        for remedy in () if is_last and last_resort else remedies(finding.kind, finding.evidence):
             change = remedy(settings)
             if change is not None:
                 yield change
-        if self._safe is not None:
-            yield Change(SAFE, self._safe_settings(settings), anew=True)
+        if last_resort:
+            yield last_resort
 
-    def _safe_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The safe recipe's game. What is done to G's weights stays: samples are made by G as the settings have it."""
-        assert self._safe is not None
-        safe = self._safe.model_dump(mode="json", by_alias=True)
+    def _last_resort(self, settings: Mapping[str, Any]) -> Change | None:
+        """The safe recipe's settings; None where they are what failed."""
+        if self._safe is None or any(step.change == SAFE for step in self.steps):
+            return None
+        change = Change(SAFE, self._with_the_game_of(self._safe, settings), anew=True)
+        return change if self._is_possible(change) else None
+
+    @staticmethod
+    def _with_the_game_of(recipe: Config, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A recipe's game. What is done to G's weights stays: samples are made by G as the settings have it."""
+        safe = recipe.model_dump(mode="json", by_alias=True)
         found = {name: safe[name] for name in _OF_THE_GAME}
         found["constraints"] = {name: it for name, it in settings["constraints"].items() if it["to"] == "G"}
         if settings["discriminator"]["class"] == safe["discriminator"]["class"]:
@@ -128,9 +140,10 @@ class Recovery:
         return found
 
     def _is_possible(self, change: Change) -> bool:
-        """Whether these are settings, and not those that failed."""
+        """Whether these are settings, and none that failed."""
+        failed = [self._with(self._changed_by(self.steps[:count])) for count in range(len(self.steps) + 1)]
         try:
-            return self._with(self._changed | dict(change.settings)) != self.config
+            return self._with(self._changed | dict(change.settings)) not in failed
         except PoiseError:
             return False
 
