@@ -15,6 +15,7 @@ from poise.config.build import (
     require_processes,
 )
 from poise.config.schema import (
+    AdaptiveConfig,
     AugmentConfig,
     CheckpointConfig,
     Config,
@@ -32,6 +33,7 @@ from poise.config.text import differences, dump, merge, override, parse, parse_f
 
 __all__ = [
     "OPTIMIZERS",
+    "AdaptiveConfig",
     "AugmentConfig",
     "CheckpointConfig",
     "Config",

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from poise.config import (
+    AdaptiveConfig,
     AugmentConfig,
     Config,
     ConstraintConfig,
@@ -41,6 +42,7 @@ __all__ = [
     "relativistic",
     "safe_for",
     "sngan",
+    "thumbnails",
     "ttur",
     "vanilla",
     "wgan",
@@ -211,6 +213,16 @@ def points(data: Data) -> Config:
     )
 
 
+def thumbnails(data: Data) -> Config:
+    """For small images: relativistic pairs, R1 and R2, learning rates that fall by cosine, adaptive augmentation."""
+    if data.kind == "vectors":
+        return points(data)
+    optimizer = OptimizerConfig(class_="Adam", lr=_cosine(2e-3, 2e-5), betas=(0.0, 0.99))
+    augment = AugmentConfig(class_="ada", p=0.0, adaptive=AdaptiveConfig())
+    own = {"g_optimizer": optimizer, "d_optimizer": optimizer, "augment": augment}
+    return relativistic(data).model_copy(update=own)
+
+
 def r3gan(data: Data) -> Config:
     """R3GAN: its networks, relativistic pairs, R1 and R2, all by cosine. Huang et al. 2024, arXiv 2501.05441."""
     if data.kind == "vectors":
@@ -306,7 +318,7 @@ def ragan(data: Data) -> Config:
 
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
-    {"r3gan": "images of 32 x 32 and more", "relativistic": "smaller images", "points": "vectors"}
+    {"r3gan": "images of 32 x 32 and more", "thumbnails": "smaller images", "points": "vectors"}
 )
 """What each recipe is the default for."""
 
@@ -315,7 +327,7 @@ def default_for(data: Data) -> str:
     """The recipe that is taken where none is named."""
     if data.kind == "vectors":
         return "points"
-    return "r3gan" if data.shape[-1] >= 32 else "relativistic"
+    return "r3gan" if data.shape[-1] >= 32 else "thumbnails"
 
 
 def safe_for(data: Data) -> str:
