@@ -140,7 +140,7 @@ def rows(mnist: Path | None, cifar10: Path | None, made: Path) -> dict[str, Row]
         made: the folder for data that is made of others'.
     """
     found = vectors()
-    found["digits"] = Row("handwritten digits of 8 x 8", "digits", (), "kid,fid", 1797, by_hand=True)
+    found["digits"] = Row("digits of 8 x 8", "digits", ("--kimg", "400"), "kid,fid", 1797, by_hand=True)
     if mnist is not None:
         found["mnist"] = Row("MNIST at 32 x 32", str(mnist), ("--kimg", "300"), "kid,fid", 5000, size=32, by_hand=True)
         found["stacked-mnist"] = stacked_mnist(mnist, made)

@@ -58,7 +58,7 @@ def test_auto_prints_each_choice_with_its_reason(poise: Any) -> None:
     done = poise("train", "digits", "--recipe", "auto", "--batch", "8", "--steps", "2", "--set", "evaluate.samples=50")
     assert "recipe auto" in done.stdout
     assert "  z_dim = 64: 1,797 images of 8 x 8: " in done.stdout
-    assert "  augment = ada: 1,797 images can be learned by heart" in done.stdout
+    assert "  augment = none: 8 x 8 has little that could be changed" in done.stdout
     assert "  batch = " not in done.stdout  # that was given
     dry = poise("train", "digits", "--recipe", "auto", "--dry-run")
     assert "  batch = 64: 1,797 images: 64 at a time" in dry.stderr

@@ -15,7 +15,6 @@ from poise.config.build import (
     require_processes,
 )
 from poise.config.schema import (
-    AdaptiveConfig,
     AugmentConfig,
     CheckpointConfig,
     Config,
@@ -33,7 +32,6 @@ from poise.config.text import differences, dump, merge, override, parse, parse_f
 
 __all__ = [
     "OPTIMIZERS",
-    "AdaptiveConfig",
     "AugmentConfig",
     "CheckpointConfig",
     "Config",

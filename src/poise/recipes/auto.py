@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from poise.config import AdaptiveConfig, AugmentConfig, Config, EvaluateConfig, Part
+from poise.config import AugmentConfig, Config, EvaluateConfig, Part
 from poise.data import Data
 from poise.recipes.recipes import default_for, points, r3gan, thumbnails
 
@@ -115,10 +115,12 @@ def _networks(base: Config, side: int, count: int) -> Iterator[Chosen]:
 
 
 def _augmentation(base: Config, side: int, count: int) -> Chosen:
+    if side < 32:
+        return Chosen("augment", None, f"{side} x {side} has little that could be changed and still be told apart")
     if count >= _MANY:
         return Chosen("augment", None, f"{count:,} images are too many for D to learn by heart")
-    if count < _FEW or side < 32:
-        adaptive = AugmentConfig(class_="ada", p=0.0, adaptive=AdaptiveConfig())
+    if count < _FEW:
+        adaptive = AugmentConfig.model_validate({"class": "ada"})
         return Chosen("augment", adaptive, f"{count:,} images can be learned by heart: as much as D's verdicts ask for")
     return Chosen("augment", base.augment, f"{count:,} images: more and more, up to 3 in 10")
 

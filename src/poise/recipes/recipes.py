@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from poise.config import (
-    AdaptiveConfig,
     AugmentConfig,
     Config,
     ConstraintConfig,
@@ -214,13 +213,11 @@ def points(data: Data) -> Config:
 
 
 def thumbnails(data: Data) -> Config:
-    """For small images: relativistic pairs, R1 and R2, learning rates that fall by cosine, adaptive augmentation."""
+    """For small images: relativistic pairs with R1 and R2, as `relativistic`; learning rates fall by cosine."""
     if data.kind == "vectors":
         return points(data)
     optimizer = OptimizerConfig(class_="Adam", lr=_cosine(2e-3, 2e-5), betas=(0.0, 0.99))
-    augment = AugmentConfig(class_="ada", p=0.0, adaptive=AdaptiveConfig())
-    own = {"g_optimizer": optimizer, "d_optimizer": optimizer, "augment": augment}
-    return relativistic(data).model_copy(update=own)
+    return relativistic(data).model_copy(update={"g_optimizer": optimizer, "d_optimizer": optimizer})
 
 
 def r3gan(data: Data) -> Config:
