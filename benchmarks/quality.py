@@ -155,7 +155,7 @@ def stacked_mnist(mnist: Path, made: Path) -> Row:
     return Row(
         "three MNIST digits in one image, 1,000 modes",
         str(path),
-        ("--kimg", "700", *_STACKED),
+        ("--kimg", "880", *_STACKED),
         "",
         26_000,
         prepare=lambda: stacked.stack(load_digits(), _STACKED_IMAGES, path),

@@ -188,7 +188,7 @@ def test_a_changed_setting_is_refused_with_the_difference_or_taken(poise: Any, t
     before = (tmp_path / "r/config.yaml").read_bytes()
     changed = ["train", "digits", *TINY[:-1], "8", "--run", "r", "--set", "g_optimizer.lr=0.001"]
     refused = poise(*changed, code=2)
-    assert "g_optimizer.lr: 0.0005 -> 0.001" in refused.stderr
+    assert "(g_optimizer.lr: {class: cosine, from: 0.002, to: 2e-05} -> 0.001);" in refused.stderr
     assert "--allow-change" in refused.stderr
     assert (tmp_path / "r/config.yaml").read_bytes() == before
     taken = poise(*changed, "--allow-change")

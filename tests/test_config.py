@@ -310,12 +310,14 @@ def test_initial_weights_follow_from_the_seed() -> None:
 
 
 def test_differences() -> None:
-    old, new = config(), config("g_optimizer.lr=1e-3", "steps=20", "penalties.r1=1")
+    falling = "d_optimizer.lr={class: cosine, from: 1e-3, to: 0.0}"
+    old, new = config(), config("g_optimizer.lr=1e-3", "steps=20", "penalties.r1=1", falling)
     assert differences(old, new, ignore=("steps",)) == [
-        "g_optimizer.lr: 0.0002 -> 0.001",
         "penalties.r1.class: none -> r1",
         "penalties.r1.weight: none -> 1.0",
         "penalties.r1.every: none -> 1",
+        "g_optimizer.lr: 0.0002 -> 0.001",
+        "d_optimizer.lr: 0.0002 -> {class: cosine, from: 0.001, to: 0.0}",
     ]
 
 

@@ -128,13 +128,16 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert_equal_runs(directory, straight)
 
 
-def test_a_longer_end_on_a_finished_run_goes_on(straight: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_longer_end_on_a_finished_run_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
-    subprocess.run(command(directory, steps=30), env=environment, check=True, capture_output=True)
+    constant = ("--recipe", "relativistic")  # rates that fall to the end of the run depend on where that is
+    subprocess.run(command(directory, *constant, steps=30), env=environment, check=True, capture_output=True)
     assert rows(directory / "log.jsonl")[-1]["partial"] is True
-    again = subprocess.run(command(directory), env=environment, check=True, capture_output=True, text=True)
+    again = subprocess.run(command(directory, *constant), env=environment, check=True, capture_output=True, text=True)
     assert "Going on from step 30" in again.stdout
-    assert rows(directory / "log.jsonl") == rows(straight / "log.jsonl")
+    whole = tmp_path / "whole"
+    subprocess.run(command(whole, *constant), env=environment, check=True, capture_output=True)
+    assert rows(directory / "log.jsonl") == rows(whole / "log.jsonl")
 
 
 def test_a_time_limit_ends_cleanly(environment: dict[str, str], tmp_path: Path) -> None:

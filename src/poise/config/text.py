@@ -214,21 +214,21 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def differences(old: Config, new: Config, ignore: Sequence[str] = ()) -> list[str]:
     """What changed, as lines ``path: old -> new``, but for the top-level fields in ``ignore``."""
-    before, after = (dict(_leaves(config.model_dump(mode="json", by_alias=True))) for config in (old, new))
-    return [
-        f"{path}: {_shown(before.get(path))} -> {_shown(after.get(path))}"
-        for path in dict.fromkeys([*before, *after])
-        if before.get(path) != after.get(path) and path.split(".")[0] not in ignore
-    ]
+    before, after = (config.model_dump(mode="json", by_alias=True, exclude=set(ignore)) for config in (old, new))
+    return [f"{path}: {_shown(was)} -> {_shown(now)}" for path, was, now in _changes(before, after)]
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_shown(item)}' for key, item in value.items())}}}"
     return "none" if value is None else str(value)
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
-    else:
-        yield path, value
+def _changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each value that is another one, by its path. What is not there is taken apart like what it is compared with."""
+    if (isinstance(old, dict) and isinstance(new, dict | None)) or (old is None and isinstance(new, dict)):
+        was, now = old or {}, new or {}
+        for key in dict.fromkeys([*was, *now]):
+            yield from _changes(was.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path, old, new
