@@ -180,9 +180,9 @@ def test_progress_wraps_each_pass(folder: Path) -> None:
     assert seen == [(5, 5), (5, 5)]
 
 
-@pytest.mark.parametrize(("seconds", "elsewhere"), [(0.0, 0), (0.01, 19)])
+@pytest.mark.parametrize(("seconds", "far", "elsewhere"), [(0.0, 60.0, 0), (0.01, 0.005, 19)])
 def test_small_files_are_waited_for_in_threads_only_where_they_are_far_away(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, elsewhere: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, far: float, elsewhere: int
 ) -> None:
     for index in range(20):
         save(folder / f"{index:02d}.png", index)
@@ -195,6 +195,6 @@ def test_small_files_are_waited_for_in_threads_only_where_they_are_far_away(
         return see(file, transparency=transparency)
 
     monkeypatch.setattr(prepare, "_see", slow)
-    monkeypatch.setattr(prepare, "FAR_SECONDS", 0.005)
+    monkeypatch.setattr(prepare, "FAR_SECONDS", far)
     assert prepared(folder).array[:, 0, 0, 0].tolist() == list(range(20))
     assert (len(threads), threads.count(False)) == (20, elsewhere)
