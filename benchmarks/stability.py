@@ -1,11 +1,11 @@
-"""How often trainings succeed over a grid of settings: a plain alternating loop against poise's recipe for each loss.
+"""How often trainings succeed over a grid of settings: a plain alternating loop against poise's defaults.
 
 The grid is loss x penalty x learning rate of D, on points (grid25) and images (digits). Both ways of a cell see as many
 real images, with the cell's loss, penalty and factor of D's learning rate:
 
 - the plain loop has Adam 2e-4 (0.5, 0.999) for both players, who take turns, and gives its last weights, as most loops
   written by hand do;
-- poise takes the recipe of the loss, whatever optimizers, balance, constraints and average it has, and gives its best
+- poise takes its default for the data, whatever optimizers, schedules, average and watch that has, and gives its best
   checkpoint.
 
 A run's score is its coverage (Naeem et al. 2020, arXiv 2002.09797): the share of real samples that have a fake one as
@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 import plain
 from machine import about
-from poise.config import EvaluateConfig
+from poise.config import EvaluateConfig, Part
 from poise.data import Batches, Data, load
 from poise.data.cache import cache_directory
 from poise.files import write_atomic
@@ -46,15 +46,7 @@ from poise.recipes import resolve
 from poise.runs import Run
 from poise.session import Evaluation
 
-RECIPES = {
-    "vanilla": "vanilla",
-    "hinge": "hinge-sn",
-    "wasserstein": "wgan-gp",
-    "lsgan": "lsgan",
-    "relativistic": "relativistic",
-}
-"""The recipe of each loss."""
-
+GRID_LOSSES = ("vanilla", "hinge", "wasserstein", "lsgan", "relativistic")
 PENALTY_SETS = {"none": (), "r1": ("r1",), "r1+r2": ("r1", "r2"), "wgan_gp": ("wgan_gp",)}
 FACTORS = (0.25, 1.0, 4.0)
 Scores = dict[str, float]
@@ -106,7 +98,7 @@ class Cell:
         return f"{self.loss}/{self.penalty}/{self.factor:g}"
 
 
-CELLS = {str(cell): cell for cell in (Cell(*it) for it in product(RECIPES, PENALTY_SETS, FACTORS))}
+CELLS = {str(cell): cell for cell in (Cell(*it) for it in product(GRID_LOSSES, PENALTY_SETS, FACTORS))}
 
 
 def train_plain(name: str, cell: Cell, seed: int) -> float:
@@ -161,20 +153,20 @@ def coverage(data: Data, samples: Tensor) -> float:
 
 
 def train_poise(name: str, cell: Cell, seed: int) -> float:
-    """The score of poise's recipe for the loss; 0 where it ended before the first checkpoint, on what is not finite."""
+    """The score of poise's default; 0 where it ended before the first checkpoint, on what is not finite."""
     at, data = FIELDS[name], load(name)
-    recipe = resolve(data, RECIPES[cell.loss])
     settings = {
+        "loss": cell.loss,
         "penalties": "{" + ", ".join(f"{it}: {at.weights[it]}" for it in PENALTY_SETS[cell.penalty]) + "}",
-        "d_optimizer.lr": recipe.d_optimizer.lr * cell.factor,
         "z_dim": at.z_dim,
         "evaluate.every_kimg": at.kimg / 5,
     }
+    settings |= {f"d_optimizer.lr.{end}": lr * cell.factor for end, lr in d_rates(data).items()}
     settings |= {f"{player}.{key}": it for player in ("generator", "discriminator") for key, it in at.options.items()}
     sets = [text for key, it in settings.items() for text in ("--set", f"{key}={it}")]
     with tempfile.TemporaryDirectory() as directory:
         run = Run(Path(directory, "run"))
-        given = ("--recipe", RECIPES[cell.loss], "--kimg", str(at.kimg), "--batch", str(at.batch), "--seed", str(seed))
+        given = ("--kimg", str(at.kimg), "--batch", str(at.batch), "--seed", str(seed))
         trained = poise("train", name, "--run", str(run.path), *given, *sets)
         if trained.returncode and not run.status().hopeless:
             raise SystemExit(f"{name} {cell}: {trained.stderr}")
@@ -182,6 +174,13 @@ def train_poise(name: str, cell: Cell, seed: int) -> float:
             return 0.0
         measured = ("--metrics", "prdc", "--samples", str(_SAMPLES), "--seed", str(_SEED_OF_SAMPLES), "--json")
         return float(json.loads(poise("evaluate", str(run.path), *measured, check=True).stdout)["coverage"])
+
+
+def d_rates(data: Data) -> dict[str, float]:
+    """The first and the last learning rate of D by the default for this data."""
+    schedule = resolve(data).d_optimizer.lr
+    assert isinstance(schedule, Part)
+    return {end: float(schedule.options[end]) for end in ("from", "to")}
 
 
 def poise(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -212,7 +211,7 @@ def table(name: str, scores: Mapping[str, Mapping[str, float]]) -> list[str]:
         "| loss | penalty | " + " | ".join(f"{way}, {factor:g} x" for way, factor in columns) + " |",
         "|---|---|" + "---:|" * len(columns),
     ]
-    for loss, penalty in product(RECIPES, PENALTY_SETS):
+    for loss, penalty in product(GRID_LOSSES, PENALTY_SETS):
         texts = []
         for way, factor in columns:
             cell = str(Cell(loss, penalty, factor))

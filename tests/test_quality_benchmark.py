@@ -2,9 +2,11 @@
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +236,25 @@ def test_a_run_succeeds_with_80_percent_of_the_best() -> None:
     assert "| vanilla | none |  | 0.40 | **0.81** |  | 0.79 | **1.00** |" in lines
 
 
-def test_every_cell_has_a_recipe_and_every_factor_its_rate(digits: Data) -> None:
+def test_the_default_has_the_loss_and_penalties_of_a_cell_and_d_its_factor(
+    monkeypatch: pytest.MonkeyPatch, digits: Data
+) -> None:
     import stability
     from poise.recipes import resolve
 
+    asked: list[tuple[str, ...]] = []
+
+    def poise(*arguments: str) -> subprocess.CompletedProcess[str]:
+        asked.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(stability, "poise", poise)
     assert len(stability.CELLS) == 5 * 4 * 3
-    for loss, recipe in stability.RECIPES.items():
-        config = resolve(digits, recipe)
-        assert config.loss.class_ == loss
-        assert config.d_optimizer.lr * 4 > config.d_optimizer.lr > 0
+    assert stability.train_poise("digits", stability.CELLS["hinge/r1/4"], 0) == 0.0  # for it left no checkpoint
+    (arguments,) = asked
+    config = resolve(digits, None, {}, [it for before, it in pairwise(arguments) if before == "--set"])
+    assert config.loss.class_ == "hinge"
+    assert {name: it.weight for name, it in config.penalties.items()} == {"r1": 0.2}
+    assert stability.d_rates(digits) == {"from": 2e-3, "to": 2e-5}
+    assert config.d_optimizer.lr.options == {"from": 8e-3, "to": 8e-5}
+    assert config.g_optimizer == resolve(digits).g_optimizer
