@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from poise.balance import BALANCES
@@ -251,6 +252,26 @@ def test_auto_strengthens_augmentation_by_verdicts_where_images_are_few() -> Non
     assert few.adaptive is not None
     assert more is not None
     assert more.adaptive is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "conditional"), [(2, 100, True), (10, 120, True), (2, 99, False), (1, 300, False)]
+)
+def test_auto_lets_networks_know_classes_that_have_enough_images(
+    tmp_path: Path, classes: int, each: int, conditional: bool
+) -> None:
+    image = Image.new("L", (8, 8))
+    for label in range(classes):
+        (tmp_path / f"class-{label}").mkdir()
+        for number in range(each):
+            image.putpixel((0, 0), number % 256)
+            image.save(tmp_path / f"class-{label}" / f"{number}.png")
+    one = auto(str(tmp_path))
+    assert (one.conditional, len(one.classes)) == (conditional, classes if conditional else 0)
+
+
+def test_auto_leaves_points_without_classes() -> None:
+    assert not auto("ring8").conditional
 
 
 def test_auto_keeps_what_it_does_not_choose() -> None:

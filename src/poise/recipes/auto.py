@@ -16,6 +16,7 @@ _BASES = {"points": points, "r3gan": r3gan, "thumbnails": thumbnails}
 _FEW, _MANY = 5_000, 50_000
 _EVALUATIONS = 25
 _WIDE_COLUMNS = 8
+_ENOUGH_OF_A_CLASS = 100
 
 
 class Chosen(NamedTuple):
@@ -133,8 +134,19 @@ def _for_all(data: Data) -> Iterator[Chosen]:
     every = float(f"{min(max(kimg / _EVALUATIONS, 5.0), 200.0):.3g}")
     yield Chosen("evaluate", EvaluateConfig(every_kimg=every), f"about {kimg / every:.0f} times, to keep the best")
     if data.classes:
-        why = f"labels are there ({len(data.classes)} classes); --conditional for samples of a class that is asked for"
-        yield Chosen("conditional", False, why)
+        yield _conditional(data)
+
+
+def _conditional(data: Data) -> Chosen:
+    classes, each = len(data.classes), len(data) // len(data.classes)
+    if data.kind == "vectors":
+        why = f"labels are there ({classes} classes); --conditional for samples of a class that is asked for"
+        return Chosen("conditional", False, why)
+    if classes == 1 or each < _ENOUGH_OF_A_CLASS:
+        why = f"of {classes} classes with about {each:,} images each there is little to learn apart"
+        return Chosen("conditional", False, f"{why}: that takes two, and {_ENOUGH_OF_A_CLASS} images of each")
+    why = f"{classes} classes with about {each:,} images each: networks that know them make better samples"
+    return Chosen("conditional", True, f"{why}, of one class if asked for")
 
 
 def _batch(count: int, most: int) -> int:
