@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
 from torch.optim import Optimizer
 
-__all__ = ["Game", "Step", "balanced", "dcgan", "dcgan_reusing_fakes", "hinge", "rpgan_r1_r2", "wgan_gp"]
+__all__ = [
+    "DLoss",
+    "GLoss",
+    "Game",
+    "Step",
+    "alternating",
+    "balanced",
+    "dcgan",
+    "dcgan_reusing_fakes",
+    "hinge",
+    "rpgan_r1_r2",
+    "wgan_gp",
+]
 
 Step = Callable[[], object]
 

@@ -73,7 +73,7 @@ def test_a_search_without_its_package_says_what_to_install(poise: Any, monkeypat
 
 def test_train_sample_show_and_runs(poise: Any, tmp_path: Path) -> None:
     trained = poise("train", "digits", *TINY)
-    assert "digits: 1,797 images of 8 x 8 x 1, 10 classes" in trained.stdout
+    assert "digits: 1,797 images of 8 x 8 x 1, 10 classes (--conditional lets the networks know them)" in trained.stdout
     assert "Finished at step 4" in trained.stdout
     (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     for name in ("config.yaml", "log.jsonl", "metrics.jsonl", "events.jsonl", "samples/00000004.png"):

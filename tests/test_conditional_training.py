@@ -201,7 +201,10 @@ def test_a_scene_on_copies_is_of_the_same_deal_in_other_memory() -> None:
 def test_a_conditional_run_from_training_to_samples_of_a_class(poise: Any) -> None:
     tiny = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--batch", "16"]
     few = ["--set", "evaluate.samples=200", "--set", "evaluate.features=raw"]
-    poise("train", "digits", "--recipe", "vanilla", "--conditional", "--steps", "12", "--run", "r", *tiny, *few)
+    trained = poise(
+        "train", "digits", "--recipe", "vanilla", "--conditional", "--steps", "12", "--run", "r", *tiny, *few
+    )
+    assert "10 classes\n" in trained.stdout
     shown = json.loads(poise("show", "r", "--json").stdout)
     assert shown["config"]["classes"] == [str(digit) for digit in range(10)]
     said = poise("sample", "r", "--class", "7", "-n", "4").stdout

@@ -163,6 +163,8 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run", wh
     """Say what will be trained on what, and which files could not be used."""
     shape = " x ".join(map(str, data.shape[1:] + data.shape[:1])) if data.kind == "images" else f"{data.shape[0]}-D"
     classes = f", {len(data.classes)} classes" if data.classes else ""
+    if len(data.classes) > 1 and not config.conditional:
+        classes += " (--conditional lets the networks know them)"
     stream.print(f"{data.source}: {len(data):,} {'images' if data.kind == 'images' else 'vectors'} of {shape}{classes}")
     if data.skipped:
         shown = "".join(f"\n  {line}" for line in data.skipped[:5])
