@@ -252,6 +252,7 @@ def test_a_run_succeeds_with_80_percent_of_the_best() -> None:
     assert stability.successes(scores) == {"plain": ["vanilla/none/4"], "poise": ["vanilla/none/4", "hinge/r1/1"]}
     lines = stability.table("grid25", scores)
     assert lines[0] == "### grid25: runs that succeed: plain 1 of 3 (33%), poise 2 of 3 (67%)"
+    assert lines[2] == "With 80 % of the best plain loop's score: plain 1 of 3 (33%), poise 3 of 3 (100%)."
     assert "| vanilla | none |  | 0.40 | **0.81** |  | 0.79 | **1.00** |" in lines
 
 
