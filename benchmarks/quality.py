@@ -148,7 +148,7 @@ def rows(mnist: Path | None, cifar10: Path | None, made: Path) -> dict[str, Row]
         found["mnist-conditional"] = _conditional(found["mnist"])
         found["stacked-mnist"] = stacked_mnist(mnist, made)
     if cifar10 is not None:
-        found["cifar10"] = Row("CIFAR-10, unconditional", str(cifar10), ("--kimg", "600"), "kid,fid", 10_000)
+        found["cifar10"] = Row("CIFAR-10, unconditional", str(cifar10), ("--kimg", "320"), "kid,fid", 10_000)
     return found
 
 
