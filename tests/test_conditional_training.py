@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -14,6 +15,7 @@ from poise.data import Batches, Data, load
 from poise.errors import ConfigError, DataError
 from poise.losses import LOSSES
 from poise.penalties import PENALTIES, Scene, Weighted, feature_matching
+from poise.session.pictures import draw
 from poise.trainer import Trainer, make_fabric
 
 CLASSES = 3
@@ -209,10 +211,39 @@ def test_a_conditional_run_from_training_to_samples_of_a_class(poise: Any) -> No
     assert shown["config"]["classes"] == [str(digit) for digit in range(10)]
     said = poise("sample", "r", "--class", "7", "-n", "4").stdout
     assert "seed 0, class 7: a picture of 4 samples in " in said
-    poise("sample", "r", "-n", "20"), poise("sample", "r", "--walk", "w.gif", "--class", "3")
+    poise("sample", "r", "--walk", "w.gif", "--class", "3")
     assert "has no class 'seven'" in poise("sample", "r", "--class", "seven", code=2).stderr
     row = json.loads(poise("evaluate", "r", "--metrics", "kid", "--json").stdout)
     assert list(row["kid_by_class"]) == shown["config"]["classes"]
+
+
+@pytest.mark.parametrize(
+    ("n", "classes", "columns"),
+    [(64, 10, 10), (64, 3, 9), (64, 16, 16), (64, 17, 8), (25, 10, 10), (24, 10, 5), (64, 1, 8), (64, 0, 8)],
+)
+def test_a_column_of_a_grid_is_of_one_class(n: int, classes: int, columns: int) -> None:
+    labels = (np.arange(n) % max(classes, 1)).astype(np.uint8)
+    images = np.zeros((n, 64, 64, 1), np.uint8) + labels[:, None, None, None]
+    tiles = np.asarray(draw(None, images, "", classes))[::66, ::66]
+    assert tiles.shape[1] == columns
+    assert columns % max(classes, 1) or np.array_equal(tiles[0], tiles[1])
+
+
+def test_pictures_of_a_run_that_knows_classes_have_them_in_columns(poise: Any) -> None:
+    tiny = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--set", "evaluate.features=raw"]
+    train = ("train", "digits", "--recipe", "vanilla", "--conditional", "--steps", "1", "--batch", "16", "--run", "r")
+    poise(*train, *tiny, "--set", "evaluate.samples=200")
+    poise("sample", "r", "-n", "36", "--grid", "all.png")
+    poise("sample", "r", "-n", "36", "--class", "1", "--grid", "one.png")
+    ten, six = 10 * 66 - 2, 6 * 66 - 2
+    for name, width in (
+        ("r/samples/00000001.png", ten),
+        ("r/samples/real.png", ten),
+        ("all.png", ten),
+        ("one.png", six),
+    ):
+        with Image.open(name) as picture:
+            assert picture.width == width, name
 
 
 def test_classes_where_there_are_none(poise: Any) -> None:

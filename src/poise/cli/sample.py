@@ -67,7 +67,8 @@ def sample(
     samples = sampler.sample(n, seed, labels=labels) if grid is not None or out is not None else None
     if grid is not None and samples is not None:
         with _writing(grid):
-            files.append(write_picture(sampler, samples, grid, seed=seed))
+            classes = len(sampler.config.classes) if labels is None else 0
+            files.append(write_picture(sampler, samples, grid, seed=seed, classes=classes))
         said.append(f"a picture of {_count(n)} in {grid}")
     if out is not None and samples is not None:
         with _writing(out):

@@ -51,7 +51,7 @@ class Album:
             return
         real = np.take(self._data.array, self._some_real(), axis=0)
         path.parent.mkdir(exist_ok=True)
-        image = draw(self._data, real, f"{self._run.name} · real samples")
+        image = draw(self._data, real, f"{self._run.name} · real samples", len(self._config.classes))
         save_png(image, path, {"run": self._run.name, "seed": str(self._config.seed)})
 
     def _some_real(self) -> np.ndarray:
@@ -63,5 +63,6 @@ class Album:
         return np.array([random.choice(of) for _, of in zip(range(n), cycle(filter(len, members)), strict=False)])
 
     def _draw(self, samples: Tensor, step: int, path: Path) -> None:
-        image = draw(self._data, self._data.restore(samples), f"{self._run.name} · step {step:,}")
+        title, classes = f"{self._run.name} · step {step:,}", len(self._config.classes)
+        image = draw(self._data, self._data.restore(samples), title, classes)
         save_png(image, path, {"run": self._run.name, "step": str(step), "seed": str(self._config.seed)})

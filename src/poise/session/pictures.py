@@ -1,5 +1,6 @@
 """Samples as files: pictures as fits the data, single images, arrays."""
 
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,30 @@ def has_picture(scaling: Scaling) -> bool:
     return scaling.kind == "images" or scaling.shape == (2,)
 
 
-def draw(data: Data | None, samples: np.ndarray, title: str) -> Image.Image:
+def draw(data: Data | None, samples: np.ndarray, title: str, classes: int = 0) -> Image.Image:
     """A grid of images, or points in the plane over the real density.
 
     Args:
         data: what the samples imitate; images do not need it, and points lie on white without it.
         samples: uint8 images ``(n, h, w, c)``, or points ``(n, 2)`` in data units.
         title: of a plot.
+        classes: of how many the images are, one after the other: a column of the grid is of one class, where that makes
+            it no wider than twice a square.
     """
     if samples.ndim == 4:
-        return grid(samples)
+        return grid(samples, _columns(len(samples), classes))
     real = None if data is None else data.density or np.asarray(data.array)
     return scatter(samples, real, title=title)
 
 
-def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: int) -> Path:
-    """Write one picture of all samples as a PNG file; return its path.
+def _columns(n: int, classes: int) -> int | None:
+    """The multiple of ``classes`` that makes a grid of ``n`` most like a square."""
+    side = sqrt(n)
+    return None if not 0 < classes <= 2 * side else classes * max(1, round(side / classes))
+
+
+def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: int, classes: int = 0) -> Path:
+    """Write one picture of all samples, of ``classes`` as :func:`draw` takes them, as a PNG file; return its path.
 
     Raises:
         ConfigError: when samples of this shape cannot be drawn.
@@ -44,7 +53,7 @@ def write_picture(sampler: Sampler, samples: np.ndarray, path: Path, *, seed: in
             f"vectors of {sampler.scaling.shape[0]} dimensions have no picture; write the numbers with --out DIR"
         )
     data = None if sampler.scaling.kind == "images" else _background(sampler)
-    save_png(draw(data, samples, sampler.title), path, sampler.text(seed))
+    save_png(draw(data, samples, sampler.title, classes), path, sampler.text(seed))
     return path
 
 
