@@ -235,13 +235,8 @@ def test_pictures_of_a_run_that_knows_classes_have_them_in_columns(poise: Any) -
     poise(*train, *tiny, "--set", "evaluate.samples=200")
     poise("sample", "r", "-n", "36", "--grid", "all.png")
     poise("sample", "r", "-n", "36", "--class", "1", "--grid", "one.png")
-    ten, six = 10 * 66 - 2, 6 * 66 - 2
-    for name, width in (
-        ("r/samples/00000001.png", ten),
-        ("r/samples/real.png", ten),
-        ("all.png", ten),
-        ("one.png", six),
-    ):
+    wide = dict.fromkeys(["r/samples/00000001.png", "r/samples/real.png", "all.png"], 10 * 66 - 2)
+    for name, width in (wide | {"one.png": 6 * 66 - 2}).items():
         with Image.open(name) as picture:
             assert picture.width == width, name
 
