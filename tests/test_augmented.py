@@ -12,6 +12,7 @@ from poise.balance import Simultaneous
 from poise.config import build
 from poise.data import load
 from poise.errors import ConfigError
+from poise.losses import LOSSES, lsgan
 from poise.penalties import PENALTIES, Weighted
 from poise.recipes import resolve
 from poise.schedules import Linear
@@ -85,6 +86,25 @@ def test_strength_that_adapts() -> None:
         trainer.discriminator.linear.bias.fill_(100.0)
     strengths = [float(trainer.step(reals())["augment_p"]) for _ in range(3)]
     assert strengths == pytest.approx([0.25, 0.35, 0.45])
+    assert float(trainer.signals["d_sign"]) == 1.0
+
+
+def test_strength_adapts_by_differences_where_the_loss_sees_no_more() -> None:
+    """All logits are 100, so that D tells nothing apart, and p falls: with vanilla it would rise."""
+    trainer = make(Augmented(AUGMENTS["flip"](), 0.25, Adaptive(kimg=0.08)), loss=LOSSES["relativistic"])
+    with torch.no_grad():
+        trainer.discriminator.linear.weight.zero_()
+        trainer.discriminator.linear.bias.fill_(100.0)
+    trainer.step(reals())
+    assert float(trainer.signals["d_sign"]) == 0.0
+    assert float(trainer.step(reals())["augment_p"]) == pytest.approx(0.15)
+
+
+def test_strength_adapts_alike_where_reals_are_pushed_down() -> None:
+    trainer = make(Augmented(AUGMENTS["flip"](), 0.25, Adaptive(kimg=0.08)), loss=lsgan(a=1.0, b=-1.0))
+    with torch.no_grad():
+        trainer.discriminator.linear.bias.fill_(-100.0)
+    trainer.step(reals())
     assert float(trainer.signals["d_sign"]) == 1.0
 
 

@@ -12,6 +12,7 @@ from poise.errors import PoiseError, ShapeError
 from poise.losses import (
     LOSSES,
     AdversarialLoss,
+    judges_by_sign,
     lsgan,
     pushes_real_up,
     realness,
@@ -227,6 +228,19 @@ def test_a_swapped_loss_pushes_real_down(name: str) -> None:
 )
 def test_lsgan_pushes_real_where_its_targets_are(a: float, b: float, expected: bool) -> None:
     assert pushes_real_up(lsgan(a=a, b=b)) is expected
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        *((LOSSES[name], True) for name in ("vanilla", "minimax", "hinge", "realness")),
+        *((LOSSES[name], False) for name in ("relativistic", "relativistic_average", "wasserstein", "lsgan")),
+        (lsgan(a=-1, b=1), True),
+        (swapped(LOSSES["vanilla"]), True),
+    ],
+)
+def test_signs_of_logits_are_verdicts_where_0_is_in_the_middle(loss: AdversarialLoss, expected: bool) -> None:
+    assert judges_by_sign(loss) is expected
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])

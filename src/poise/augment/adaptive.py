@@ -17,7 +17,9 @@ class Adaptive:
     .. math:: p \leftarrow \mathrm{clip}\big(p \pm \tfrac{n}{1000\, \mathrm{kimg}},\; 0,\; \mathrm{most}\big), \qquad
         + \text{ where } r_t = E[\mathrm{sign}(D(x))] > \mathrm{target}
 
-    A discriminator that has learned its reals by heart gives them logits above 0, so that :math:`r_t` nears 1.
+    A discriminator that has learned its reals by heart gives them logits above 0, so that :math:`r_t` nears 1. Where
+    the sign of a logit says nothing (:func:`~poise.losses.judges_by_sign`), as with relativistic losses, it is that of
+    the distance from the middle between the batch's mean logits of reals and of fakes.
 
     Args:
         target: the wanted mean sign of the logits of reals, in [-1, 1].

@@ -16,7 +16,14 @@ in every value.
 from poise.losses.batch import softmax, wasserstein_kl
 from poise.losses.classic import hinge, lsgan, minimax, vanilla, wasserstein
 from poise.losses.divergence import js, kl, neyman, pearson, reverse_kl, squared_hellinger, total_variation
-from poise.losses.loss import AdversarialLoss, looks_at_batch, opposes, per_sample, pushes_real_up
+from poise.losses.loss import (
+    AdversarialLoss,
+    judges_by_sign,
+    looks_at_batch,
+    opposes,
+    per_sample,
+    pushes_real_up,
+)
 from poise.losses.outcome import realness
 from poise.losses.pair import relativistic, relativistic_average
 from poise.losses.table import LOSSES
@@ -26,6 +33,7 @@ __all__ = [
     "AdversarialLoss",
     "hinge",
     "js",
+    "judges_by_sign",
     "kl",
     "looks_at_batch",
     "lsgan",

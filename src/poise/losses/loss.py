@@ -11,6 +11,7 @@ from poise.errors import ShapeError
 __all__ = [
     "AdversarialLoss",
     "LogitLoss",
+    "judges_by_sign",
     "looks_at_batch",
     "opposes",
     "per_sample",
@@ -92,6 +93,27 @@ def pushes_real_up(loss: AdversarialLoss) -> bool:
         loss: any loss.
     """
     return _slope(loss, lambda real, fake, rise: loss.d(real + rise, fake - rise)) < 0
+
+
+@torch.no_grad()
+def judges_by_sign(loss: AdversarialLoss) -> bool:
+    r"""Whether the sign of a logit is a verdict, because 0 is as far from real as from fake.
+
+    It is for ``vanilla`` and ``hinge``. It is not for relativistic losses nor Wasserstein's, which see differences, so
+    that all logits may stand anywhere; nor for ``lsgan`` with the targets 0 and 1, whose middle is 1/2. It is measured
+    at fixed points a and b, so that it holds for a loss of one's own: whether :math:`L_D(a, b) = L_D(-b, -a)`, and not
+    :math:`L_D(a, b) = L_D(a + 1, b + 1)`. Losses that read vectors (``outputs``) have scores whose middle is 0.
+
+    Args:
+        loss: any loss.
+    """
+    if loss.outputs is not None:
+        return True
+    with torch.inference_mode(False):
+        real, _ = _fixed_logits(None)
+        fake = real.roll(8, 0)
+        here, mirrored, moved = (loss.d(*pair) for pair in ((real, fake), (-fake, -real), (real + 1, fake + 1)))
+        return torch.allclose(here, mirrored) and not torch.allclose(here, moved)
 
 
 def opposes(loss: AdversarialLoss) -> bool | None:

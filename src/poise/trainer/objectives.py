@@ -10,7 +10,7 @@ from torch import Tensor
 
 from poise.augment import Adaptive
 from poise.balance import Balance, Role
-from poise.losses import AdversarialLoss, looks_at_batch, pushes_real_up
+from poise.losses import AdversarialLoss, judges_by_sign, looks_at_batch, pushes_real_up
 from poise.parallel import batch
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
@@ -86,6 +86,7 @@ class Objectives:
     ) -> None:
         self._loss = loss
         self._up = pushes_real_up(loss)
+        self._by_sign = judges_by_sign(loss)
         self._penalties = {
             role: {name: term for name, term in penalties.items() if (term.to or player_of(term.penalty)) == role}
             for role in ("D", "G")
@@ -138,16 +139,17 @@ class Objectives:
             "d_fake": fake_scores.mean(),
             "d_accuracy": (real_scores > fake_scores if self._up else real_scores < fake_scores).float().mean(),
             **{name: measure(scene) for name, measure in self._measures.items()},
-            **self._augmented(scene, real_scores),
+            **self._augmented(scene, real_scores, fake_scores),
         }
 
-    def _augmented(self, scene: Scene, real_scores: Tensor) -> Numbers:
+    def _augmented(self, scene: Scene, real_scores: Tensor, fake_scores: Tensor) -> Numbers:
         """How strong augmentation was; it becomes another one for the next scene where D's verdicts change it."""
         if scene.strength is None:
             return {}
         numbers = {"augment_p": scene.strength}
         if self._adapt is not None:
-            numbers["d_sign"] = batch.mean(real_scores.sign())
+            middle = 0.0 if self._by_sign else (batch.mean(real_scores) + batch.mean(fake_scores)) / 2
+            numbers["d_sign"] = batch.mean((real_scores - middle).sign() * (1 if self._up else -1))
             images = batch.processes() * len(scene.real)
             scene.memory[STRENGTH] = self._adapt(scene.strength, numbers["d_sign"], images).detach()
         return numbers
