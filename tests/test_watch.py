@@ -421,6 +421,18 @@ def test_the_same_failure_is_not_tried_unchanged_and_given_up(data: Data, tmp_pa
         train(data, run)
 
 
+def test_a_change_that_is_allowed_is_not_undone_by_what_was_tried(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run, steps=16, hooks=[At(15, poison)])
+    tried, lines = run.recovery(), []
+    outcome = train(data, run, "g_optimizer.lr=1e-6", allow_change=True, say=lines.append)
+    rates = {name: it.optimizer.param_groups[0]["lr"] for name, it in outcome.trainer._players.items()}
+    assert rates == {"G": 1e-6, "D": resolve(data, "relativistic").d_optimizer.lr}
+    assert not run.recovery()
+    assert json.loads((run.path / "recovery.1.json").read_text()) == tried
+    assert "What was changed to save the run is undone, and kept in recovery.1.json" in lines
+
+
 def test_nothing_is_done_where_it_is_to_warn(data: Data, tmp_path: Path) -> None:
     run = Run(tmp_path / "r")
     with pytest.raises(NonFiniteError):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from poise.config import Config, parse
@@ -56,14 +58,15 @@ class Recovery:
         run: the run.
         config: its settings, before any remedy.
         safe: the settings of a recipe that is known to work on the data; without them that rung is left out.
+        anew: whether the settings are other ones than those on which remedies were tried, so that none was tried yet.
 
     Raises:
         RunError: when the run's ``recovery.json`` cannot be read.
     """
 
-    def __init__(self, run: Run, config: Config, safe: Config | None = None) -> None:
+    def __init__(self, run: Run, config: Config, safe: Config | None = None, anew: bool = False) -> None:
         self._run, self._config, self._safe = run, config, safe
-        self.steps = [Step(**it) for it in run.recovery().get("steps", [])]
+        self.steps = [] if anew else [Step(**it) for it in run.recovery().get("steps", [])]
         self._skipped: list[int] = []
 
     def finish(self) -> None:
@@ -71,6 +74,14 @@ class Recovery:
         if self.steps and not self.steps[-1].done:
             self._write()
             self._carry_out(self.steps[-1])
+
+    def set_aside(self) -> Path | None:
+        """Rename what was tried on other settings to ``recovery.N.json``, for a person to read; return the new path."""
+        path = self._run.path / "recovery.json"
+        if not path.exists():
+            return None
+        others = (path.with_name(f"recovery.{n}.json") for n in count(1))
+        return path.rename(next(it for it in others if not it.exists()))
 
     @property
     def config(self) -> Config:

@@ -127,7 +127,7 @@ class Session:
         self._album = Album(self.run, data, config)
         self._execution = execution_for(config, data.shape, self._fabric)
         self._trust = trust
-        self._recovery = self._world.by_first(lambda: Recovery(self.run, self.config, safe))
+        self._recovery = self._world.by_first(lambda: self._remembered(safe))
         self.trainer = self._made_trainer()
         self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
         self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
@@ -144,6 +144,11 @@ class Session:
         self._evaluation_failure = ""
         self._trained: Counter[str] = Counter()
         self._watch = self._made_watch()
+
+    def _remembered(self, safe: Config | None) -> Recovery:
+        """What was done to save the run; nothing yet, where a person changes settings."""
+        anew = self._allow_change and self.run.exists() and bool(agreed_changes(self.run, self.config, True))
+        return Recovery(self.run, self.config, safe, anew)
 
     def _made_trainer(self) -> Trainer:
         """The trainer of the settings, with what was changed to save the run."""
@@ -228,6 +233,7 @@ class Session:
         step = self.trainer.steps
         self.run.events.keep_only(lambda event: True)  # mends a line that a killed process left torn
         self._keep_rows()
+        aside = self._recovery.set_aside() if changes else None  # before the config tells of changes no more
         self.run.write_config(self._config_text())
         self.run.write_networks(self._networks())
         machine, before = self._machine(), self.run.machine()
@@ -241,6 +247,8 @@ class Session:
         if changes:
             self._journal.event("settings_changed", "info", {"changes": list(changes)}, "went on with them")
             self._journal.say(f"Settings changed: {'; '.join(changes)}")
+            if aside is not None:
+                self._journal.say(f"What was changed to save the run is undone, and kept in {aside.name}")
         if step:
             self._journal.event("resumed", "info", {"nimg": self.trainer.nimg}, f"loaded the checkpoint of step {step}")
             self._journal.say(f"Going on from step {step:,}")
