@@ -2,6 +2,7 @@
 
 import copy
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from math import sqrt
 from pathlib import Path
@@ -22,7 +23,7 @@ from poise.runs import Run, State, read_rows
 from poise.session import Outcome, Sampler, Session
 from poise.session.recovery import SAFE, Recovery
 from poise.trainer import Trainer, make_fabric
-from poise.watch import HOPELESS, REMEDIES, Probe, Watch, acts, remedies
+from poise.watch import HOPELESS, REMEDIES, Probe, Watch, about_data, acts, remedies
 
 SMALL = (
     "generator.width=8",
@@ -200,6 +201,19 @@ def test_fakes_that_moved() -> None:
         trainer.generator.samples.add_(torch.tensor([3.0, 4.0]))
     distance = torch.pdist(reals[:4]).mean()
     assert probe.measure(trainer)["moved"] == pytest.approx(float(5 / distance), rel=1e-4)
+
+
+def test_data_are_looked_through_one_sample_at_a_time() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (400, 64, 64, 3), dtype=np.uint8)
+    pictures[1], pictures[2:5] = pictures[0], 7
+    made = load(pictures)
+    tracemalloc.start()
+    try:
+        found = about_data(made)
+        assert tracemalloc.get_traced_memory()[1] < pictures.nbytes / 20
+    finally:
+        tracemalloc.stop()
+    assert found == {"data_count": 400, "data_constant": 3 / 400, "data_repeated": pytest.approx(3 / 400)}
 
 
 def test_measuring_touches_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from math import sqrt
 from typing import Any
 
@@ -181,10 +182,16 @@ def about_data(data: Data) -> Numbers:
     samples that were there before.
     """
     rows = np.asarray(data.array[:_LOOKED_THROUGH])
-    flat = rows.reshape(len(rows), -1)
-    numbers = {"data_count": float(len(data)), "data_repeated": 1 - len({row.tobytes() for row in flat}) / len(flat)}
-    if data.kind == "images":
-        numbers["data_constant"] = float((flat == flat[:, :1]).all(axis=1).mean())
+    images = data.kind == "images"
+    seen: set[bytes] = set()
+    constant = 0
+    for row in rows:  # one at a time: those in a file are more than the memory may hold
+        flat = np.ascontiguousarray(row).reshape(-1)
+        seen.add(blake2b(flat.data, digest_size=16).digest())
+        constant += images and bool((flat == flat[0]).all())
+    numbers = {"data_count": float(len(data)), "data_repeated": 1 - len(seen) / len(rows)}
+    if images:
+        numbers["data_constant"] = constant / len(rows)
     return numbers
 
 
