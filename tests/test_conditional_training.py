@@ -243,7 +243,10 @@ def test_pictures_of_a_run_that_knows_classes_have_them_in_columns(poise: Any) -
 
 def test_classes_where_there_are_none(poise: Any) -> None:
     refused = poise("train", "ring8", "--conditional", "--set", "generator=began", code=2).stderr
-    assert "generator: classes is 8, and began takes no labels: leave classes out, or take mlp" in refused
+    assert (
+        "generator: classes is 8, and began takes no labels: leave classes (in a recipe: conditional) out, or take mlp"
+        in refused
+    )
     poise("train", "digits", "--recipe", "vanilla", "--steps", "2", "--batch", "8", "--run", "r")
     assert "run r knows no classes: leave --class out" in poise("sample", "r", "--class", "1", code=2).stderr
     np.save("images.npy", np.zeros((20, 8, 8, 3), np.uint8))

@@ -255,19 +255,19 @@ def test_auto_strengthens_augmentation_by_verdicts_where_images_are_few() -> Non
 
 
 @pytest.mark.parametrize(
-    ("classes", "each", "conditional"), [(2, 100, True), (10, 120, True), (2, 99, False), (1, 300, False)]
+    ("counts", "conditional"), [((100, 100), True), ((120,) * 5, True), ((300, 99), False), ((300,), False)]
 )
 def test_auto_lets_networks_know_classes_that_have_enough_images(
-    tmp_path: Path, classes: int, each: int, conditional: bool
+    tmp_path: Path, counts: tuple[int, ...], conditional: bool
 ) -> None:
     image = Image.new("L", (8, 8))
-    for label in range(classes):
+    for label, count in enumerate(counts):
         (tmp_path / f"class-{label}").mkdir()
-        for number in range(each):
+        for number in range(count):
             image.putpixel((0, 0), number % 256)
             image.save(tmp_path / f"class-{label}" / f"{number}.png")
-    one = auto(str(tmp_path))
-    assert (one.conditional, len(one.classes)) == (conditional, classes if conditional else 0)
+    for one in (auto(str(tmp_path)), RECIPES["auto"](load(str(tmp_path)))):
+        assert (one.conditional, len(one.classes)) == (conditional, len(counts) if conditional else 0)
 
 
 def test_auto_leaves_points_without_classes() -> None:

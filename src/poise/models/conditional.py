@@ -58,8 +58,8 @@ def require_unconditional(preset: str, classes: int) -> None:
     """
     if classes:
         raise ConfigError(
-            f"classes is {classes}, and {preset} takes no labels: leave classes out, or take mlp, dcgan, resnet, r3gan "
-            "or layers"
+            f"classes is {classes}, and {preset} takes no labels: leave classes (in a recipe: conditional) out, or "
+            "take mlp, dcgan, resnet, r3gan or layers"
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from poise.config import AugmentConfig, Config, EvaluateConfig, Part
@@ -39,6 +40,7 @@ class Chosen(NamedTuple):
 def auto(data: Data) -> Config:
     """What fits the data: networks, batch, length, augmentation and penalty by its kind, its size and its count."""
     chosen = {it.setting: it.value for it in chosen_by_auto(data) if it.setting in Config.model_fields}
+    chosen["classes"] = data.classes if chosen.get("conditional") else ()
     fields = _base(data).model_copy(update=chosen).model_dump(mode="json", by_alias=True)
     return Config.model_validate(fields)
 
@@ -133,20 +135,20 @@ def _for_all(data: Data) -> Iterator[Chosen]:
     yield Chosen("kimg", kimg, f"each of the {len(data):,} samples about {times:,.0f} times")
     every = float(f"{min(max(kimg / _EVALUATIONS, 5.0), 200.0):.3g}")
     yield Chosen("evaluate", EvaluateConfig(every_kimg=every), f"about {kimg / every:.0f} times, to keep the best")
-    if data.classes:
-        yield _conditional(data)
+    if data.labels is not None and data.classes:
+        yield _conditional(data, int(np.bincount(data.labels, minlength=len(data.classes)).min()))
 
 
-def _conditional(data: Data) -> Chosen:
-    classes, each = len(data.classes), len(data) // len(data.classes)
+def _conditional(data: Data, least: int) -> Chosen:
+    """Whether networks shall know the classes, of which the smallest has ``least`` samples."""
+    classes = len(data.classes)
     if data.kind == "vectors":
         why = f"labels are there ({classes} classes); --conditional for samples of a class that is asked for"
         return Chosen("conditional", False, why)
-    if classes == 1 or each < _ENOUGH_OF_A_CLASS:
-        why = f"of {classes} classes with about {each:,} images each there is little to learn apart"
-        return Chosen("conditional", False, f"{why}: that takes two, and {_ENOUGH_OF_A_CLASS} images of each")
-    why = f"{classes} classes with about {each:,} images each: networks that know them make better samples"
-    return Chosen("conditional", True, f"{why}, of one class if asked for")
+    why = f"{classes} classes of {least:,} images or more"
+    if classes == 1 or least < _ENOUGH_OF_A_CLASS:
+        return Chosen("conditional", False, f"{why}: two of {_ENOUGH_OF_A_CLASS} are wanted to tell them apart")
+    return Chosen("conditional", True, f"{why}: networks that know them make better samples, of one class if asked for")
 
 
 def _batch(count: int, most: int) -> int:
