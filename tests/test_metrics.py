@@ -42,6 +42,11 @@ def test_same_seed_same_number() -> None:
     assert sliced_wasserstein(x, y, seed=3) == sliced_wasserstein(x, y, seed=3)
 
 
+def test_integers_are_measured_as_floats() -> None:
+    x, y = torch.randint(0, 256, (2, 50, 3), dtype=torch.uint8)
+    assert sliced_wasserstein(x, y) == sliced_wasserstein(x.float(), y.float()) > 0
+
+
 @pytest.mark.parametrize("other", [torch.zeros(5, 3), torch.zeros(0, 2)])
 def test_refused(other: torch.Tensor) -> None:
     with pytest.raises(ShapeError, match="at least one sample, all of one shape"):

@@ -8,7 +8,10 @@ from torch import Tensor
 from poise.errors import MetricError
 from poise.metrics.checks import checked_pair
 
-__all__ = ["Kid", "kid", "squared_discrepancy"]
+__all__ = ["LEAST", "Kid", "kid", "squared_discrepancy"]
+
+LEAST = 4
+"""Samples on either side: two blocks of two, the fewest of which the estimate is unbiased and has a spread."""
 
 _ROWS = 1024
 
@@ -43,13 +46,13 @@ def kid(real: Tensor, fake: Tensor, block: int = 1000, blocks: int = 100, seed: 
 
     Raises:
         ShapeError: when the features' dimensions differ.
-        MetricError: when there are fewer than 4 samples on one side, some are not finite, or ``block`` or ``blocks`` is
+        MetricError: when there are fewer than :data:`LEAST` samples on one side, some are not finite, or ``block`` or ``blocks`` is
             too small.
 
     Source: Bińkowski et al. 2018, Demystifying MMD GANs, arXiv 1801.01401, section 4 and equation 4; 100 blocks of
     1,000 as in torch-fidelity.
     """
-    x, y = checked_pair(real, fake, least=4)
+    x, y = checked_pair(real, fake, least=LEAST)
     if block < 2 or blocks < 1:
         raise MetricError(f"KID of {blocks} blocks of {block} samples: it needs at least 1 block of 2")
     size = min(block, len(x) // 2, len(y) // 2)

@@ -18,7 +18,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, projections: int = 512, seed:
     equal Gaussians in d dimensions shifted by m are :math:`\lVert m \rVert / \sqrt d` apart.
 
     Args:
-        real: ``(n, ...)``; flattened to ``(n, d)``.
+        real: ``(n, ...)``, of any floating or integer type; flattened to ``(n, d)``.
         fake: ``(m, ...)``, of the same sample shape; where m is not n, both quantile functions are interpolated at
             the smaller count's midpoints.
         projections: random directions averaged over.
@@ -35,7 +35,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, projections: int = 512, seed:
             f"real samples have shape {tuple(real.shape)} and fake ones {tuple(fake.shape)}; both need at least one "
             "sample, all of one shape"
         )
-    real, fake = real.flatten(1), fake.flatten(1)
+    real, fake = (it.flatten(1) if it.is_floating_point() else it.flatten(1).float() for it in (real, fake))
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(real.shape[1], projections, generator=generator, dtype=torch.float64)
     directions = (directions / directions.norm(dim=0)).to(real)
