@@ -18,7 +18,10 @@ from poise.data import load
 from poise.recipes import resolve
 from poise.runs import Run, State
 from poise.trainer import Hook, Trainer
-from poise.tuning import STUDIES
+from poise.tuning import STUDIES, Pruner, Space
+from poise.tuning.goal import Goal
+from poise.tuning.ledger import Ledger
+from poise.tuning.pruning import Reports
 from poise.tuning.record import Records
 
 optuna = pytest.importorskip("optuna")
@@ -282,6 +285,44 @@ def test_a_killed_worker_is_replaced_by_the_others(tmp_path: Path) -> None:
     assert "trial 0000: Going on from step" in output
     complete = {it.user_attrs["run"] for it in study_rows(directory) if it.state.name == "COMPLETE"}
     assert len(complete) == 3
+
+
+# What workers agree on.
+
+
+def a_ledger(at: Path, silent_seconds: int = 60) -> Ledger:
+    """The trials of one study, as the machine with this directory has them."""
+    return Ledger(
+        *("s", f"sqlite:///{at.parent / 'shared.db'}", "ours", Space.read(at.parent / "space.yaml")),
+        *(Goal("swd", False), Records(at)),
+        first=None,
+        seed=0,
+        pruner=Pruner.NONE,
+        silent_seconds=silent_seconds,
+        say=print,
+    )
+
+
+def test_a_trial_of_another_machine_is_left_to_it(tmp_path: Path) -> None:
+    here, there = a_ledger(tmp_path / "here"), a_ledger(tmp_path / "there")
+    here.claim(1).lock.release()  # its process is killed, and the other machine takes its trial up
+    there.put_back(0, "its process was killed")
+    taken = there.claim(1)
+    assert (taken.trial.number, taken.record.name) == (1, "0000")
+    assert here.claim(2).trial.number == 2
+    assert [row.state for row in there.rows()] == ["running", "running"]
+
+
+def test_a_trial_that_was_given_to_others_trains_on(tmp_path: Path) -> None:
+    ledger, said = a_ledger(tmp_path / "here"), []
+    claim = ledger.claim(1)
+    run = ledger._records.run(claim.record.name)
+    reports = Reports(claim.trial, run, "swd", 0.25, (None, 1.0), ledger.reaching, said.append)
+    ledger.put_back(0, "its process was killed")
+    for nimg in (250, 500):
+        reports.row({"nimg": nimg, "swd": 1.0})
+    assert said == ["Warning: this worker was taken for dead, and its trial was given to others; training goes on"]
+    assert reports.values == {1: 1.0, 2: 1.0}
 
 
 # Storages.

@@ -218,6 +218,7 @@ class Ledger:
                 return self.claim(count)
             trial.set_user_attr("run", name)
             trial.set_user_attr("assignments", self._space.assignments(drawn))
+            trial.set_user_attr("machine", self._records.machine)
         record = self._records.read(name)
         if record is None:
             record = Record(name, drawn)
@@ -236,7 +237,7 @@ class Ledger:
 
         for trial in self.optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             name = trial.user_attrs.get("run")
-            if name is None or not self._records.is_left(name):
+            if trial.user_attrs.get("machine") != self._records.machine or not self._records.is_left(name):
                 continue
             record = self._records.read(name)
             if record is not None and record.verdict is not None:
@@ -246,8 +247,12 @@ class Ledger:
 
     def put_back(self, number: int, reason: str) -> None:
         """End a trial, and let a worker go on with it later."""
+        from optuna.trial import TrialState
+
         with self.reaching():
-            self._put_back(self.optuna.get_trials(deepcopy=False)[number], reason)
+            trial = self.optuna.get_trials(deepcopy=False)[number]
+            if trial.state is TrialState.RUNNING:  # else it was put back meanwhile
+                self._put_back(trial, reason)
 
     def _put_back(self, trial: "FrozenTrial", reason: str) -> None:
         from optuna.trial import TrialState

@@ -49,7 +49,8 @@ class Reports(Hook):
     """Reports each evaluation, and stops a training that the pruner gives up.
 
     Trials are compared at the same evaluation, counted in images shown, whatever their batches. A storage that does not
-    answer stops no training: what it missed is reported with the next evaluation.
+    answer stops no training, nor does one that takes its worker for dead: what it missed is reported with the next
+    evaluation, or at the end.
 
     Args:
         trial: the trial.
@@ -79,7 +80,7 @@ class Reports(Hook):
         self._storage = storage
         self._say = say
         self._trainer: Trainer | None = None
-        self._is_lost = False
+        self._is_lost = self._is_replaced = False
         self._unreported: dict[int, float] = {}
         self.values: dict[int, float] = {}
 
@@ -111,10 +112,17 @@ class Reports(Hook):
 
     def _reported(self) -> bool:
         """Report what is not reported yet; whether the pruner gives the trial up."""
-        if not self._unreported:
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        if not self._unreported or self._is_replaced:
             return False
-        with self._storage():
-            for count in sorted(self._unreported):
-                self._trial.report(self._unreported[count], count)
-                del self._unreported[count]
-            return self._trial.should_prune()
+        try:
+            with self._storage():
+                for count in sorted(self._unreported):
+                    self._trial.report(self._unreported[count], count)
+                    del self._unreported[count]
+                return self._trial.should_prune()
+        except UpdateFinishedTrialError:
+            self._is_replaced = True
+            self._say("Warning: this worker was taken for dead, and its trial was given to others; training goes on")
+            return False

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -42,6 +44,15 @@ class Records:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+
+    @cached_property
+    def machine(self) -> str:
+        """What tells trials that were begun here from those of other machines."""
+        path = self.directory / ".machine"
+        if not path.exists():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, uuid4().hex)
+        return path.read_text(encoding="utf-8")
 
     def run(self, name: str) -> Run:
         """The run of a trial."""
