@@ -213,6 +213,15 @@ def test_a_reader_judges_what_is_new_as_if_it_had_read_all_at_once(tmp_path: Pat
     assert len(reader.record().metrics) == 2
 
 
+def test_a_reader_forgets_what_broke_before_a_run_went_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", rows=2)
+    reader = Reader(run)
+    run.events.append({"step": 1000, "kind": "non_finite", "evidence": {"error": "nan"}})
+    assert [it.kind for it in reader.record().findings] == ["non_finite"]
+    run.events.append({"step": 1000, "kind": "rolled_back"})
+    assert reader.record().findings == []
+
+
 def test_many_runs_are_read_once_as_long_as_they_stay_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,12 @@ def test_a_finding_begins_and_ends() -> None:
     assert (finding.kind, finding.since_step, finding.last_step, finding.ended) == ("data_starved", 2000, 5800, True)
 
 
+def test_a_finding_that_comes_back_begins_anew() -> None:
+    wait = lambda step: 0.5 if step < 1000 or step >= 9000 else 0.0  # noqa: E731
+    (finding,) = diagnose(CONFIG, rows(healthy_log, data_wait=wait))
+    assert (finding.since_step, finding.ended) == (9000, False)
+
+
 def test_one_good_row_ends_nothing() -> None:
     wait = lambda step: 0.0 if step == 5000 else 0.5  # noqa: E731
     diagnosis = Diagnosis(CONFIG)
@@ -214,15 +220,25 @@ def test_the_worst_comes_first_and_what_is_over_last() -> None:
     )
 
 
-def test_a_number_that_was_not_finite_is_over_after_a_rollback() -> None:
-    events: list[Row] = [
-        {"step": 2000, "kind": "non_finite", "severity": "severe", "evidence": {"error": "loss nan"}},
-        {"step": 2000, "kind": "rolled_back", "severity": "severe", "evidence": {}},
-    ]
+def event(kind: str, step: int, **evidence: str) -> Row:
+    return {"step": step, "kind": kind, "severity": "severe", "evidence": evidence}
+
+
+@pytest.mark.parametrize("back", ["rolled_back", "settings_changed", "resumed"])
+def test_a_number_that_was_not_finite_is_of_a_course_that_a_run_left_when_it_went_back(back: str) -> None:
+    events = [event("non_finite", 2000, error="loss nan"), event(back, 1800)]
     assert not found({"log": rows(healthy_log, 10), "events": events[:1]})["non_finite"].ended
-    finding = found({"log": rows(healthy_log), "events": events})["non_finite"]
-    assert finding.ended
-    assert finding.evidence == {"error": "loss nan"}
+    assert found({"log": rows(healthy_log), "events": events}) == {}
+    broken = rows(healthy_log, d_loss=lambda step: 0.6 if step < 1600 else float("nan"))
+    assert "non_finite" in found({"log": broken, "events": events})  # rows that stand tell it
+
+
+def test_a_run_that_is_given_up_is_told_by_its_last_failure() -> None:
+    backs = [event("rolled_back", step) for step in (1500, 2000, 2500)]
+    events = [event("non_finite", 1000, error="at 1000"), *backs, event("non_finite", 500, error="at 500")]
+    finding = found({"log": rows(healthy_log, 3), "events": [*events, event("failed", 500)]})["non_finite"]
+    assert (finding.severity, finding.since_step, finding.last_step) == (Severity.SEVERE, 500, 500)
+    assert finding.evidence == {"error": "at 500"}
 
 
 def test_an_update_that_was_left_out_is_a_warning_that_ends() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from poise.diagnosis import Diagnosis, Finding
+from poise.diagnosis import Diagnosis, Finding, standing
 from poise.report import Record
 from poise.report.record import Row, config_of, judged, placed_rows
 from poise.runs import Follower, Run
@@ -43,7 +43,8 @@ class Reader:
 
     def _findings(self, new: Sequence[Sequence[Row]], afresh: bool) -> list[Finding]:
         config = config_of(self.run)
-        if afresh or config != self._config:
+        goes_back = len(standing(new[3])) < len(new[3])
+        if afresh or goes_back or config != self._config:
             self._diagnosis, self._config, new = Diagnosis(config), config, self._rows
         log, metrics, probes, events, _ = new
         log, metrics, probes = judged(placed_rows(log), placed_rows(metrics), placed_rows(probes))

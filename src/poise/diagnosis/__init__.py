@@ -1,6 +1,6 @@
 """Detectors: pure functions from the numbers that a run logs to findings. This package imports no torch."""
 
-from poise.diagnosis.diagnosis import Diagnosis, diagnose
+from poise.diagnosis.diagnosis import Diagnosis, diagnose, standing
 from poise.diagnosis.finding import Finding, Severity
 
-__all__ = ["Diagnosis", "Finding", "Severity", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "Severity", "diagnose", "standing"]

@@ -8,12 +8,15 @@ from poise.diagnosis.course import Course, Series, number
 from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.diagnosis.finding import Finding, Severity
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "diagnose", "standing"]
 
 Row = Mapping[str, Any]
 
 # A finding is over when so many rows in turn no longer show it.
 _PATIENCE = 3
+
+# After these a run goes on from a checkpoint, or from the beginning.
+_GOES_BACK = ("rolled_back", "resumed", "settings_changed")
 
 
 class Diagnosis:
@@ -51,9 +54,12 @@ class Diagnosis:
         probes: Iterable[Row] = (),
         events: Iterable[Row] = (),
     ) -> None:
-        """Take the next rows of all files: each when it was written, as the live watch sees them."""
+        """Take the next rows of all files: each when it was written, as the live watch sees them.
+
+        Of events only those are taken that are :func:`standing`; what came before them is not taken back.
+        """
         # What is of one step came in this order.
-        files = ((log, self.log), (metrics, self.metrics), (probes, self.probe), (events, self.event))
+        files = ((log, self.log), (metrics, self.metrics), (probes, self.probe), (standing(events), self.event))
         rows = [(_step(row), turn, take, row) for turn, (given, take) in enumerate(files) for row in given]
         for _, _, take, row in sorted(rows, key=lambda it: it[:2]):
             take(row)
@@ -71,9 +77,9 @@ class Diagnosis:
             self._quiet[kind] = 0
             since = step if sign.since_step is None else sign.since_step
             severity = sign.severity
-            if known is not None:
+            if known is not None and not known.ended:
                 since = min(since, known.since_step)
-                severity = min(severity, known.severity, key=lambda it: it.rank) if not known.ended else severity
+                severity = min(severity, known.severity, key=lambda it: it.rank)
             self._found[kind] = Finding(kind, severity, since, step, sign.evidence, sign.cause, sign.advice)
         elif known is not None and not known.ended:
             self._quiet[kind] += 1
@@ -114,6 +120,13 @@ def diagnose(
     diagnosis = Diagnosis(config)
     diagnosis.take(log, metrics, probes, events)
     return diagnosis.findings
+
+
+def standing(events: Iterable[Row]) -> list[Row]:
+    """The events of the course that a run is on: those since it last went on from a checkpoint."""
+    rows = list(events)
+    backs = [i for i, row in enumerate(rows) if row.get("kind") in _GOES_BACK]
+    return rows[backs[-1] + 1 :] if backs else rows
 
 
 def _step(row: Row) -> float:

@@ -15,9 +15,7 @@ def non_finite(course: Course) -> Sign | None:
     """A loss, a gradient or a score that is NaN or infinite: an event of the guard, or a number that the log lacks."""
     broken: Sign | None = None
     for row in course.events.rows:
-        if row.get("kind") == "rolled_back":
-            broken = None
-        elif row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
+        if row.get("kind") in ("non_finite", "skipped_update") and (at := number(row.get("step"))) is not None:
             evidence = row.get("evidence")
             error = evidence.get("error", "") if isinstance(evidence, Mapping) else ""
             is_left_out = row.get("kind") == "skipped_update"
