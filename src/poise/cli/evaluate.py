@@ -4,15 +4,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from poise.cli.table import table
 from poise.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["evaluate"]
 
