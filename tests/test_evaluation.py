@@ -275,6 +275,21 @@ def test_what_metrics_warn_of_is_said_once(digits: Data, tmp_path: Path) -> None
     assert sum(line.startswith("Warning: FID of 60 samples in 128 dimensions") for line in lines) == 1
 
 
+def test_classes_of_too_few_samples_are_left_out_and_said(digits: Data) -> None:
+    lines: list[str] = []
+    settings = EvaluateConfig(samples=45, metrics="swd", features="raw")
+    made = Evaluation(digits, settings, CPU, say=lines.append)
+    labels = made.fake_labels
+    counts = labels.bincount(minlength=10)
+    few = [name for name, count in zip(digits.classes, counts, strict=True) if count < 4]
+    assert 0 < len(few) < 8
+    row = made.by_class(as_samples(digits, 45), labels)
+    assert list(row["kid_by_class"]) == [name for name in digits.classes if name not in few]
+    assert lines == [f"No KID of {', '.join(few)}: a class needs 4 real and 4 generated samples"]
+    assert made.by_class(as_samples(digits, 45), torch.zeros(45, dtype=torch.int64).fill_(int(few[0]))) == {}
+    assert lines[1].startswith("No KID of 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: ")
+
+
 def test_numbers_of_other_features_are_not_compared(digits: Data, tmp_path: Path) -> None:
     """The first evaluation after a change of features is the best so far, whatever its number."""
     run = Run(tmp_path / "r")

@@ -11,7 +11,7 @@ from poise.metrics.checks import checked_pair
 __all__ = ["LEAST", "Kid", "kid", "squared_discrepancy"]
 
 LEAST = 4
-"""Samples on either side: two blocks of two, the fewest of which the estimate is unbiased and has a spread."""
+"""The fewest samples on either side: a block is of two or more, and of half of them at most."""
 
 _ROWS = 1024
 

@@ -36,9 +36,13 @@ from poise.metrics.checks import checked_finite
 from poise.metrics.features import FEATURES, Classifier, Examples, Extractor, Progress, Workplace
 from poise.metrics.features.classifier import labels_of
 from poise.metrics.features.extractor import silent
+from poise.metrics.kernel import LEAST
 from poise.parallel import World
 
 __all__ = ["Evaluation", "chosen_features", "fitting_metrics", "further_metrics", "said_when_long"]
+
+# So many classes are told at once.
+_SHOWN = 8
 
 
 def chosen_features(features: str, data: Data, device: torch.device) -> str:
@@ -216,26 +220,47 @@ class Evaluation:
     def by_class(self, samples: Tensor, labels: Tensor) -> dict[str, Any]:
         """How good the samples of each class are, where the generator was told which to make.
 
+        Classes of too few samples are left out, and a person is told which.
+
         Args:
             samples: as a generator makes them, ``(n, ...)``.
             labels: the classes that they were asked for with, ``(n,)``.
 
         Returns:
-            ``kid_by_class``, by the classes' names; and on features of a classifier ``class_accuracy``, the share of
-            samples that it takes for what was asked for.
-
-        Raises:
-            MetricError: when a class has too few samples.
+            ``kid_by_class``, by the classes' names, where any has enough samples; and on features of a classifier
+            ``class_accuracy``, the share of samples that it takes for what was asked for.
         """
         assert self.data.labels is not None
         extractor = self.extractor(self.features)
         fake = extractor.of(self.data.restore(samples), "samples")
         real_labels = torch.from_numpy(np.asarray(self.data.labels[self.chosen]))
-        found = per_class(lambda x, y: kid(x, y, seed=self.seed).mean, self.real, real_labels, fake, labels)
-        numbers: dict[str, Any] = {"kid_by_class": {self.data.classes[label]: it for label, it in found.items()}}
+        enough = self._with_enough(real_labels, labels)
+        of_real, of_fake = torch.isin(real_labels, enough), torch.isin(labels, enough)
+        found = per_class(
+            lambda x, y: kid(x, y, seed=self.seed).mean,
+            self.real[of_real],
+            real_labels[of_real],
+            fake[of_fake],
+            labels[of_fake],
+        )
+        numbers: dict[str, Any] = {}
+        if found:
+            numbers["kid_by_class"] = {self.data.classes[label]: it for label, it in found.items()}
         if isinstance(extractor, Classifier):
             numbers["class_accuracy"] = float((extractor.classes_of(fake) == labels).float().mean())
         return numbers
+
+    def _with_enough(self, *sides: Tensor) -> Tensor:
+        """The classes whose KID can be measured; say which cannot."""
+        names = self.data.classes
+        counts = torch.stack([labels.bincount(minlength=len(names)) for labels in sides]).amin(0)
+        few = [name for name, count in zip(names, counts.tolist(), strict=True) if count < LEAST]
+        if few:
+            more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
+            self._say(
+                f"No KID of {', '.join(few[:_SHOWN])}{more}: a class needs {LEAST} real and {LEAST} generated samples"
+            )
+        return torch.nonzero(counts >= LEAST).flatten()
 
     @property
     def fake_labels(self) -> Tensor | None:
