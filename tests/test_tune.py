@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from poise.tuning.goal import Goal
 from poise.tuning.ledger import Ledger
 from poise.tuning.pruning import Reports
 from poise.tuning.record import Records
+from poise.tuning.verdict import Verdict, VerdictState
 
 optuna = pytest.importorskip("optuna")
 
@@ -323,6 +325,20 @@ def test_a_trial_that_was_given_to_others_trains_on(tmp_path: Path) -> None:
         reports.row({"nimg": nimg, "swd": 1.0})
     assert said == ["Warning: this worker was taken for dead, and its trial was given to others; training goes on"]
     assert reports.values == {1: 1.0, 2: 1.0}
+
+
+@pytest.mark.parametrize("is_claimed", [False, True])
+def test_the_result_of_who_was_taken_for_dead_counts(is_claimed: bool, tmp_path: Path) -> None:
+    ledger = a_ledger(tmp_path / "here")
+    claim = ledger.claim(1)
+    ledger.put_back(0, "its process was killed")
+    if is_claimed:  # by another worker of this machine, which finds that the first one is still at it
+        assert ledger.claim(1) is None
+    verdict = Verdict(VerdictState.COMPLETE, 0.5)
+    assert ledger.tell(0, replace(claim.record, verdict=verdict, values={1: 0.5}), verdict)
+    (row,) = ledger.rows()
+    assert (row.state, row.value, row.run) == ("complete", 0.5, "0000")
+    assert ledger.claim(1) is None
 
 
 # Storages.

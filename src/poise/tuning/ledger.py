@@ -262,7 +262,7 @@ class Ledger:
         _take_up(self.optuna, self.optuna.get_trials()[trial.number])
 
     def tell(self, number: int, record: Record, verdict: Verdict) -> bool:
-        """Give the storage a verdict; False where the trial was taken up by another worker meanwhile."""
+        """Give the storage the verdict that a record has; False where another worker has taken the trial up."""
         with self.reaching():
             return self._tell(self.optuna.get_trials(deepcopy=False)[number], record, verdict)
 
@@ -270,7 +270,7 @@ class Ledger:
         from optuna.trial import TrialState
 
         if trial.state is not TrialState.RUNNING:
-            return False
+            return self._tell_late(trial, record)
         for count, value in record.values.items():
             if count not in trial.intermediate_values:
                 self.storage.set_trial_intermediate_value(trial._trial_id, count, value)
@@ -278,6 +278,22 @@ class Ledger:
         self.storage.set_trial_user_attr(trial._trial_id, "value", verdict.value)
         final = verdict.value if verdict.state is VerdictState.COMPLETE else None
         self.optuna.tell(trial.number, final, _optuna_state(verdict), skip_if_finished=True)
+        return True
+
+    def _tell_late(self, trial: "FrozenTrial", record: Record) -> bool:
+        """Add the verdict on a trial whose worker was taken for dead, unless another worker is at it, or was."""
+        from optuna.trial import TrialState
+
+        after = {other.user_attrs.get("again"): other for other in self.optuna.get_trials(deepcopy=False)}
+        while trial.number in after:
+            trial = after[trial.number]
+        if trial.state is TrialState.WAITING:
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        elif trial.state is not TrialState.FAIL:
+            return False
+        late = self._as_trial(record)
+        late.set_user_attr("again", trial.number)
+        self.optuna.add_trial(late)
         return True
 
     def running(self) -> int:

@@ -203,7 +203,11 @@ class Study:
         self._patiently(put_back)
 
     def _conclude(self, number: int, record: Record, verdict: Verdict) -> None:
-        if not self._patiently(lambda: self.ledger.tell(number, record, verdict)):
+        def tell() -> bool:
+            with self._lock:
+                return self.ledger.tell(number, record, verdict)
+
+        if not self._patiently(tell):
             self._say(f"Warning: trial {record.name} was taken up by another worker; its result is in {self.directory}")
         value = "" if verdict.value is None else f"{self.goal.metric} {verdict.value:.4g}"
         state = "" if verdict.state is VerdictState.COMPLETE else f"{verdict.state}: {verdict.reason}"
