@@ -46,7 +46,7 @@ def kid(real: Tensor, fake: Tensor, block: int = 1000, blocks: int = 100, seed: 
 
     Raises:
         ShapeError: when the features' dimensions differ.
-        MetricError: when there are fewer than :data:`LEAST` samples on one side, some are not finite, or ``block`` or ``blocks`` is
+        MetricError: when there are fewer than 4 samples on one side, some are not finite, or ``block`` or ``blocks`` is
             too small.
 
     Source: Bińkowski et al. 2018, Demystifying MMD GANs, arXiv 1801.01401, section 4 and equation 4; 100 blocks of
