@@ -24,6 +24,7 @@ from poise.tuning.goal import Goal
 from poise.tuning.ledger import Ledger
 from poise.tuning.pruning import Reports
 from poise.tuning.record import Records
+from poise.tuning.storage import quietly
 from poise.tuning.verdict import Verdict, VerdictState
 
 optuna = pytest.importorskip("optuna")
@@ -339,6 +340,18 @@ def test_the_result_of_who_was_taken_for_dead_counts(is_claimed: bool, tmp_path:
     (row,) = ledger.rows()
     assert (row.state, row.value, row.run) == ("complete", 0.5, "0000")
     assert ledger.claim(1) is None
+
+
+def test_a_trial_whose_worker_left_no_sign_is_taken_up(tmp_path: Path) -> None:
+    ledger = a_ledger(tmp_path / "here", silent_seconds=1)
+    with quietly():
+        left = ledger.optuna.ask()
+    deadline = time.monotonic() + 20
+    while (claim := ledger.claim(1)) is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert claim is not None
+    assert (left.number, claim.trial.number) == (0, 1)
+    assert [row.number for row in ledger.rows()] == [1]
 
 
 # Storages.

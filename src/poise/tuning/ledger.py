@@ -114,6 +114,7 @@ class Ledger:
         self._name, self._identity = name, identity
         self._space, self._goal, self._records = space, goal, records
         self._say = say
+        self._begun: set[int] = set()
         self.storage = open_storage(url, silent_seconds, _take_up)
         self.optuna = self._opened(first, seed, pruner)
 
@@ -201,6 +202,7 @@ class Ledger:
 
         with self.reaching(), quietly():
             self._take_up_what_was_left()
+            self._see_what_was_begun()
             optuna.storages.fail_stale_trials(self.optuna)
             trials = self._current()
             if len(trials) >= count and not any(trial.state is TrialState.WAITING for trial in trials):
@@ -244,6 +246,18 @@ class Ledger:
                 self._tell(trial, record, record.verdict)
             else:
                 self._put_back(trial, _KILLED)
+
+    def _see_what_was_begun(self) -> None:
+        """Give a sign of life, once, for each trial that no machine has put its name to.
+
+        Its worker may have gone before its own first one, and Optuna waits for ever for who never gave any.
+        """
+        from optuna.trial import TrialState
+
+        for trial in self.optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if "machine" not in trial.user_attrs and trial.number not in self._begun:
+                self.storage.record_heartbeat(trial._trial_id)
+                self._begun.add(trial.number)
 
     def put_back(self, number: int, reason: str) -> None:
         """End a trial, and let a worker go on with it later."""
