@@ -238,10 +238,10 @@ class Ledger:
         from optuna.trial import TrialState
 
         for trial in self.optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            name = trial.user_attrs.get("run")
-            if trial.user_attrs.get("machine") != self._records.machine or not self._records.is_left(name):
+            attributes = trial.user_attrs
+            if attributes.get("machine") != self._records.machine or not self._records.is_left(attributes["run"]):
                 continue
-            record = self._records.read(name)
+            record = self._records.read(attributes["run"])
             if record is not None and record.verdict is not None:
                 self._tell(trial, record, record.verdict)
             else:
