@@ -11,7 +11,7 @@ import pytest
 from poise.config import Config, build, differences
 from poise.data import load
 from poise.errors import ConfigError
-from poise.recipes import RECIPES, as_recipe, resolve
+from poise.recipes import RECIPES, as_recipe, chosen_size, resolve
 from poise.trainer import make_fabric
 
 pytest.importorskip("optuna")
@@ -220,6 +220,37 @@ def test_what_was_drawn_is_a_recipe(recipe: str, kind: str, tmp_path: Path) -> N
         config = here(space.assignments(space.draw(suggest)))
         (tmp_path / "best.yaml").write_text(as_recipe(config, data))
         assert not differences(resolve(data, str(tmp_path / "best.yaml")), config)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "set_"),
+    [
+        ("wgan", "balance=alternating"),
+        ("wgan-gp", "discriminator=dcgan"),
+        ("r3gan", "g_optimizer.lr={class: cosine, from: 1e-3, to: 1e-5}"),
+    ],
+)
+def test_a_part_without_the_recipes_options_is_a_recipe(recipe: str, set_: str, tmp_path: Path) -> None:
+    data, file = load("digits"), tmp_path / "best.yaml"
+    config = resolve(data, recipe, {}, [set_])
+    file.write_text(as_recipe(config, data))
+    assert not differences(resolve(data, str(file)), config)
+
+
+def test_the_size_that_was_asked_for_is_in_the_recipe(tmp_path: Path) -> None:
+    data, file = load("digits"), tmp_path / "best.yaml"
+    file.write_text(as_recipe(resolve(data, "vanilla"), data))
+    assert chosen_size(None, str(file), []) is None
+    file.write_text(as_recipe(resolve(data, "vanilla"), data, 8))
+    assert chosen_size(None, str(file), []) == 8
+    assert resolve(data, str(file)).size == 8
+
+
+@pytest.mark.parametrize("given", ["balance", "[balnace]", "[loss]", "true"])
+def test_replacing_what_a_file_does_not_have_is_refused(given: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"replace: {given}\nbalance: {{d_steps: 2}}\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml: replace is .*: give a list of settings that the file has"):
+        resolve(load("digits"), str(tmp_path / "mine.yaml"))
 
 
 def test_values_and_entries_are_shown() -> None:

@@ -119,7 +119,7 @@ def tune(
             search.work(trials)
         rows = search.rows()
         written = tuning.write_results(
-            search, rows, lambda config: as_recipe(config.model_copy(update={"watch": watch}), prepared)
+            search, rows, lambda config: as_recipe(config.model_copy(update={"watch": watch}), prepared, side)
         )
         facts = tuning.facts(search, rows) | written.to_json()
         if as_json:

@@ -28,7 +28,7 @@ def resolve(
     Args:
         data: the prepared data.
         recipe: a name, or a YAML file of settings over the recipe that it names as ``recipe`` (or the default); the
-            penalties of a file take the place of the recipe's.
+            penalties of a file, and the settings that it lists under ``replace``, take the place of the recipe's.
         settings: top-level settings over the recipe's; None among them are left out. An end (``steps`` or ``kimg``)
             takes the place of the recipe's own.
         assignments: ``a.b=c``, over all of these.
@@ -36,10 +36,11 @@ def resolve(
     Raises:
         ConfigError: when the recipe is not known, or a setting is wrong.
     """
-    name, filed = recipe or default_for(data), {}
+    name, filed, replaced = recipe or default_for(data), {}, []
     if _is_file(name):
         filed = parse_file(Path(name))
         name = str(filed.pop("recipe", None) or default_for(data))
+        replaced = _replaced(filed, recipe)
     if name not in RECIPES:
         raise ConfigError(f"there is no recipe '{name}' {nearest(name, RECIPES)}; 'poise recipes' tells what each does")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
@@ -48,7 +49,7 @@ def resolve(
     for layer in (filed, given | {end: assigned[end] for end in _ENDS if end in assigned}):
         if any(end in layer for end in _ENDS):
             fields |= dict.fromkeys(_ENDS)
-        fields |= {key: {} for key in ("penalties", "constraints") if key in layer}
+        fields |= {key: {} for key in ("penalties", "constraints", *replaced) if key in layer}
         fields = merge(fields, layer)
     # What was prepared stands: no recipe file can say otherwise.
     fields |= {"data": data.source, "fingerprint": data.fingerprint}
@@ -62,17 +63,31 @@ def resolve(
 _ENDS = ("steps", "kimg")
 
 
-def as_recipe(config: Config, data: Data) -> str:
+def _replaced(filed: dict[str, Any], origin: str | None) -> list[str]:
+    """The settings of a file of which nothing of the recipe stays; taken out of the file's fields."""
+    replaced = filed.pop("replace", [])
+    if not isinstance(replaced, list) or any(key not in list(filed) for key in replaced):
+        raise ConfigError(f"{origin}: replace is {replaced!r}: give a list of settings that the file has")
+    return replaced
+
+
+def as_recipe(config: Config, data: Data, size: int | None = None) -> str:
     """A recipe file of a config: what it has otherwise than its recipe.
 
     Args:
         config: the settings; of a recipe of this name.
         data: what they were made for; :func:`resolve` gives them back for it.
+        size: the side of the images that was asked for; None where it is the data's own.
     """
     name = config.recipe or default_for(data)
     base, own = (it.model_dump(mode="json", by_alias=True) for it in (RECIPES[name](data), config))
     changed = {key: value for key, value in own.items() if value != base[key] and key not in _OF_THE_DATA}
-    return yaml.safe_dump({"recipe": name} | changed, sort_keys=False, allow_unicode=True)
+    merged = merge(base | {"penalties": {}, "constraints": {}}, changed)
+    replaced = [key for key in changed if merged[key] != own[key]]
+    head = {"recipe": name, "size": size, "replace": replaced}
+    return yaml.safe_dump(
+        {key: value for key, value in head.items() if value} | changed, sort_keys=False, allow_unicode=True
+    )
 
 
 _OF_THE_DATA = ("recipe", "data", "fingerprint", "classes")
