@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from poise.config import parse
 from poise.data import Data, held_out, load
 from poise.diagnosis import Finding, Severity
+from poise.diagnosis.course import Course
+from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.errors import DataError, NonFiniteError, RunError
 from poise.hooks import Hook
 from poise.recipes import RECIPES, resolve
@@ -312,6 +314,19 @@ def test_a_watch_that_fails_ends_nothing(data: Data, tmp_path: Path, monkeypatch
     assert [it["evidence"] for it in events(run, "watch_failed")] == [{"error": "ZeroDivisionError: a bad day"}]
 
 
+def test_a_detector_that_fails_silences_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(course: Course) -> None:
+        raise ZeroDivisionError("a bad day")
+
+    detectors = {**DETECTORS, "dead_start": Detector(crash, frozenset({"log"}))}
+    monkeypatch.setattr("poise.diagnosis.diagnosis.DETECTORS", detectors)
+    lines: list[str] = []
+    watch = Watch(Run(tmp_path), {}, lambda: pytest.fail("nothing is measured"), say=lines.append)
+    for step in range(8):
+        watch.log({"step": step, "data_wait": 0.9})
+    assert [line[:16] for line in lines] == ["Warning: the wat", "! data_starved s"]
+
+
 def test_one_measurement_a_step_after_a_resume(data: Data, tmp_path: Path) -> None:
     run = Run(tmp_path / "r")
     train(data, run, steps=10)
@@ -470,6 +485,40 @@ def test_the_best_of_before_a_rollback_is_kept(data: Data, tmp_path: Path) -> No
     assert checkpoints.last().step == 16
     checkpoints.mark_best(16, "swd", 0.05)
     assert [(it.step, it.retired) for it in checkpoints.all()] == [(8, False), (16, False)]
+
+
+@pytest.mark.parametrize("moved", [[], [".safetensors"], [".safetensors", ".json"]])
+def test_going_back_that_was_killed_is_finished(tmp_path: Path, moved: Sequence[str]) -> None:
+    checkpoints = Run(tmp_path).checkpoints
+    for step in (4, 8, 12):
+        checkpoints.save(step, 64 * step, b"before %d" % step)
+        if step == 8:
+            path = checkpoints.all()[-1].path
+            checkpoints.mark_best(8, "swd", 0.1)
+    for suffix in moved:
+        it = path.with_suffix(suffix)
+        it.rename(it.with_stem("00000008-retired"))
+    for _ in range(2):
+        checkpoints.go_back(6)
+        assert [(it.step, it.retired) for it in checkpoints.all()] == [(8, True)]
+    checkpoints.save(9, 576, b"after 9")
+    assert checkpoints.best().read() == b"before 8"
+
+
+def test_nothing_is_left_of_a_course_that_was_given_up(data: Data, tmp_path: Path) -> None:
+    """Neither pictures of steps that are not done nor the first measurement, which is made again."""
+
+    def fail(trainer: Trainer) -> None:
+        run.samples.mkdir(exist_ok=True)
+        (run.samples / "00000015.png").touch()
+        poison(trainer)
+
+    run = Run(tmp_path / "r")
+    rare = ("checkpoint.every_steps=100", "evaluate.every_kimg=100", "samples.first_step=8")
+    train(data, run, *rare, hooks=[At(15, fail)])
+    assert run.recovery()["steps"][0]["back_to"] == 0
+    assert [row["step"] for row in read_rows(run.probes.path)] == [0, 4, 8, 12, 16, 20, 24]
+    assert list(run.pictures()) == [8, 16, 24]
 
 
 def test_a_recovery_that_cannot_be_read_is_refused(data: Data, tmp_path: Path) -> None:

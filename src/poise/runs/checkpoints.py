@@ -115,19 +115,23 @@ class Checkpoints:
                 path.replace(path.with_name(path.name + ".damaged"))
 
     def go_back(self, step: int) -> None:
-        """Forget the checkpoints after ``step``; the best is retired, so that it is not lost."""
+        """Forget the checkpoints after ``step``; the best is retired, so that it is not lost.
+
+        Where a process was killed on the way, the same call finishes it.
+        """
+        best = self._best()
+        if best is not None and not best.get("retired") and best.get("step", 0) > step:
+            self._retire(best)
         for checkpoint in self.live():
-            if checkpoint.step <= step:
-                continue
-            if checkpoint.best is not None:
-                mark = {**checkpoint.best, "retired": True}
-                stem = f"{checkpoint.path.stem}{_RETIRED}"
-                checkpoint.path.replace(checkpoint.path.with_stem(stem))
-                record = checkpoint.path.with_suffix(".json")
-                record.replace(record.with_stem(stem))
-                write_atomic(self.directory / "best.json", json.dumps(mark) + "\n")
-            else:
+            if checkpoint.step > step:
                 self._remove(checkpoint)
+
+    def _retire(self, best: Mapping[str, Any]) -> None:
+        for suffix in (".safetensors", ".json"):
+            path = self.directory / f"{best['step']:08d}{suffix}"
+            if path.exists():
+                path.replace(path.with_stem(f"{path.stem}{_RETIRED}"))
+        write_atomic(self.directory / "best.json", json.dumps({**best, "retired": True}) + "\n")
 
     def mark_best(self, step: int, metric: str, value: float, how: Mapping[str, Any] | None = None) -> None:
         """Remember the checkpoint of ``step`` as the best so far; ``how`` says how its value was measured."""

@@ -200,7 +200,7 @@ class Session:
         for request in (self.run.stop_request, self.run.checkpoint_request):
             request.unlink(missing_ok=True)  # meant for a process that is gone
         changes = agreed_changes(self.run, self.config, self._allow_change)
-        self._recovery.finish()
+        (Recovery(self.run, self.config) if changes else self._recovery).finish()
         return changes
 
     def _gone_on(self, changes: Sequence[str]) -> Outcome:
@@ -259,10 +259,13 @@ class Session:
             self._journal.say(f"{where}: from here on, numbers may be rounded differently")
 
     def _keep_rows(self) -> None:
-        """Drop the rows of steps that are not done, or will be done again."""
+        """Drop the rows and pictures of steps that are not done, or will be done again, as all are at step 0."""
         step = self.trainer.steps
         for rows in (self.run.log, self.run.metrics, self.run.probes):
-            rows.keep_only(lambda row: row.get("step", 0) <= step)
+            rows.keep_only(lambda row: step > 0 and row.get("step", 0) <= step)
+        for at, picture in self.run.pictures().items():
+            if at > step:
+                picture.unlink()
 
     def _machine(self) -> dict[str, str]:
         """On what this trains, and how."""
