@@ -285,6 +285,11 @@ def test_a_first_step_that_was_far_too_large() -> None:
     assert all(it.ended for it in diagnose(CONFIG, probes=fine))
 
 
+def test_columns_of_few_rows_tell_nothing() -> None:
+    assert found({"probes": rows(healthy_probe, fake_max=always("unknown"))}) == {}
+    assert found({"probes": rows(healthy_probe, swd=lambda step: 1.0 if step < 400 else "unknown")}) == {}
+
+
 def test_a_young_generator_shows_little() -> None:
     assert found({"probes": rows(healthy_probe, 6, diversity=always(0.1))}) == {}
 

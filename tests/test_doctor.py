@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-import poise.report.record
 from by_hand import COLLAPSE, OVER, make_run
 from poise.diagnosis import Finding
+from poise.diagnosis.course import Course
+from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.report import Record, events_of, verdict_of
 from poise.runs import Run, State, Status
 
@@ -22,7 +23,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Finding]], None
     """Let diagnosis find these, whatever the numbers."""
 
     def find(findings: Sequence[Finding]) -> None:
-        monkeypatch.setattr(poise.report.record, "diagnose", lambda *rows: findings)
+        monkeypatch.setattr(Record, "findings", findings)
 
     return find
 
@@ -106,6 +107,20 @@ def test_a_failed_run_says_why(poise: Any, tmp_path: Path) -> None:
     run.write_status(Status(State.FAILED, 1, 64, None, None, 1.0, 1, "here", reason="OutOfMemory: no room\nmore"))
     assert "The training failed: OutOfMemory: no room.\n" in poise("doctor", "r").stdout
     assert verdict_of(Record.read(run)).level == "severe"
+
+
+def test_a_detector_that_fails_is_told_beside_what_the_others_found(
+    poise: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(course: Course) -> None:
+        raise ZeroDivisionError("a bad day")
+
+    detectors = {**DETECTORS, "dead_units": Detector(crash, frozenset({"probes"}))}
+    monkeypatch.setattr("poise.diagnosis.diagnosis.DETECTORS", detectors)
+    make_run(tmp_path / "runs/r").probes.append({"step": 1, "opposes": 0.0})
+    told = poise("doctor", "r").stdout
+    assert "severe: wrong sign" in told
+    assert "Not judged: dead units: its detector failed (ZeroDivisionError: a bad day)." in told
 
 
 def test_a_file_of_rows_alone(poise: Any, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import poise.report.record
 from by_hand import COLLAPSE, OVER, make_run
 from poise.report import Record
 from poise.report.html import render
@@ -77,7 +76,7 @@ def with_pictures(run: Run) -> Run:
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a report of one run in which something was found."""
-    monkeypatch.setattr(poise.report.record, "diagnose", lambda *rows: [COLLAPSE, OVER])
+    monkeypatch.setattr(Record, "findings", [COLLAPSE, OVER])
     path = tmp_path / "report.html"
     path.write_text(render([Record.read(with_pictures(make_run(tmp_path / "a <b>")))]))
     return path.as_uri()

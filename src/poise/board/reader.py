@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from poise.diagnosis import Diagnosis, Finding, standing
+from poise.diagnosis import Diagnosis, standing
 from poise.report import Record
-from poise.report.record import Row, config_of, judged, placed_rows
+from poise.report.record import Found, Row, config_of, judged, placed_rows
 from poise.runs import Follower, Run
 
 __all__ = ["Reader"]
@@ -36,12 +36,12 @@ class Reader:
             afresh = any(it.afresh for it in news)
             for rows, new in zip(self._rows, news, strict=True):
                 rows[:] = new.rows if new.afresh else [*rows, *new.rows]
-            found = self._findings([it.rows for it in news], afresh)
+            found = self._found([it.rows for it in news], afresh)
             log, metrics, probes, events, evaluations = map(tuple, self._rows)
             self._record = Record.of_rows(self.run, log, metrics, probes, events, evaluations, found)
         return self._record
 
-    def _findings(self, new: Sequence[Sequence[Row]], afresh: bool) -> list[Finding]:
+    def _found(self, new: Sequence[Sequence[Row]], afresh: bool) -> Found:
         config = config_of(self.run)
         goes_back = len(standing(new[3])) < len(new[3])
         if afresh or goes_back or config != self._config:
@@ -49,7 +49,7 @@ class Reader:
         log, metrics, probes, events, _ = new
         log, metrics, probes = judged(placed_rows(log), placed_rows(metrics), placed_rows(probes))
         self._diagnosis.take(log, metrics, probes, events)
-        return self._diagnosis.findings
+        return self._diagnosis.findings, dict(self._diagnosis.failures)
 
     def _looks_beside(self) -> object:
         """What else a record and its page show, to be compared."""

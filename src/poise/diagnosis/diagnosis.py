@@ -24,12 +24,16 @@ class Diagnosis:
 
     Args:
         config: the run's settings; empty where they are not known.
+
+    Attributes:
+        failures: what detectors raised, by their kinds; the others judge all the same.
     """
 
     def __init__(self, config: Row) -> None:
         self._course = Course(config)
         self._found: dict[str, Finding] = {}
         self._quiet: dict[str, int] = {}
+        self.failures: dict[str, Exception] = {}
 
     def log(self, row: Row) -> None:
         """Take a row of ``log.jsonl``."""
@@ -68,7 +72,10 @@ class Diagnosis:
         series.add(row)
         for kind, detector in DETECTORS.items():
             if file in detector.reads:
-                self._judge(kind, detector)
+                try:
+                    self._judge(kind, detector)
+                except Exception as error:
+                    self.failures[kind] = error
 
     def _judge(self, kind: str, detector: Detector) -> None:
         sign, known = detector.judge(self._course), self._found.get(kind)
@@ -116,9 +123,14 @@ def diagnose(
         metrics: rows of ``metrics.jsonl``.
         probes: rows of ``watch.jsonl``.
         events: rows of ``events.jsonl``.
+
+    Raises:
+        Exception: what a detector raised.
     """
     diagnosis = Diagnosis(config)
     diagnosis.take(log, metrics, probes, events)
+    for error in diagnosis.failures.values():
+        raise error
     return diagnosis.findings
 
 

@@ -8,14 +8,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from poise.diagnosis import Finding, diagnose
+from poise.diagnosis import Diagnosis, Finding
 from poise.errors import RunError
 from poise.report.spread import spread
 from poise.runs import Run, State, Status, number, read_rows
 
-__all__ = ["Record", "Row"]
+__all__ = ["Found", "Record", "Row"]
 
 Row = Mapping[str, Any]
+Found = tuple[Sequence[Finding], Mapping[str, Exception]]
+"""Findings, worst first, and what detectors raised, by their kinds."""
 
 # Of longer files, so many rows are judged; each evaluation is compared with all before it.
 _JUDGED, _JUDGED_SCORES = 10_000, 1_000
@@ -43,7 +45,7 @@ class Record:
         evaluations: rows of ``evaluations.jsonl``.
         unit: what steps are counted in: ``step``, or ``image`` where rows have only an ``nimg``.
         run: the run directory, if it is one.
-        found: the findings, where they are known already.
+        found: what was found, where that is known already.
     """
 
     name: str
@@ -58,7 +60,7 @@ class Record:
     evaluations: Sequence[Row] = ()
     unit: str = "step"
     run: Run | None = None
-    found: Sequence[Finding] | None = None
+    found: Found | None = None
 
     @classmethod
     def read(cls, run: Run) -> "Record":
@@ -77,7 +79,7 @@ class Record:
         probes: Iterable[Row] = (),
         events: Iterable[Row] = (),
         evaluations: Iterable[Row] = (),
-        found: Sequence[Finding] | None = None,
+        found: Found | None = None,
     ) -> "Record":
         """The record of a run whose rows are read already."""
         placed = [placed_rows(rows) for rows in (log, metrics, probes)]
@@ -114,12 +116,22 @@ class Record:
         return cls(path.name, path, log=rows if is_log else (), metrics=() if is_log else rows, unit=_unit(rows))
 
     @cached_property
-    def findings(self) -> Sequence[Finding]:
-        """What is wrong with it, worst first."""
+    def _judged(self) -> Found:
         if self.found is not None:
             return self.found
-        log, metrics, probes = judged(self.log, self.metrics, self.probes)
-        return diagnose(self.config, log, metrics, probes, self.events)
+        diagnosis = Diagnosis(self.config)
+        diagnosis.take(*judged(self.log, self.metrics, self.probes), self.events)
+        return diagnosis.findings, diagnosis.failures
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What is wrong with it, worst first."""
+        return self._judged[0]
+
+    @property
+    def failures(self) -> Mapping[str, Exception]:
+        """What could not be judged as its detector raised this, by kind."""
+        return self._judged[1]
 
     @property
     def last_step(self) -> int:

@@ -111,5 +111,7 @@ def _not_judged(record: Record) -> Iterator[str]:
         yield "how diverse samples are and whether D over-fits: there is no row of watch.jsonl"
     if not record.config:
         yield "what D's loss and the sizes of gradients mean: no readable config.yaml says which loss it is"
+    for kind, error in record.failures.items():
+        yield f"{title_of(kind)}: its detector failed ({type(error).__name__}: {error})"
     if record.state is State.RUNNING:
         yield "what comes: the run is going on"

@@ -141,6 +141,8 @@ class Watch(Hook):
                 self._on_trial.discard(finding.kind)
                 self._event("finding_ended", "info", finding.to_json(), "")
                 self._say(f"{finding.kind} is over at step {finding.last_step:,}")
+        for error in self._diagnosis.failures.values():
+            self._tell(error)
 
     def _begins(self, finding: Finding) -> None:
         acts = self._acts_on(finding)
@@ -155,8 +157,11 @@ class Watch(Hook):
         try:
             do(*given)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            if text not in self._failures:
-                self._failures.add(text)
-                self._event("watch_failed", "warning", {"error": text}, "trained on")
-                self._say(f"Warning: the watch failed ({text}); training goes on")
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._failures:
+            self._failures.add(text)
+            self._event("watch_failed", "warning", {"error": text}, "trained on")
+            self._say(f"Warning: the watch failed ({text}); training goes on")

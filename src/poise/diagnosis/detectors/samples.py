@@ -105,7 +105,7 @@ def range_mismatch(course: Course) -> Sign | None:
     probes = course.probes
     lows, highs = probes.points("fake_min"), probes.points("fake_max")
     low, high = probes.latest("real_min"), probes.latest("real_max")
-    if len(lows) < 4 or low is None or high is None or high <= low:
+    if len(lows) < 4 or not highs or low is None or high is None or high <= low:
         return None
     least, most = min(value for _, value in lows), max(value for _, value in highs)
     edge = probes.last("at_edge", 3)

@@ -75,7 +75,7 @@ def no_progress(course: Course) -> Sign | None:
     """Samples that never came nearer to the data than those of a generator that has learned nothing."""
     first, points = course.probes.first("swd"), course.probes.points("swd")
     floor, share = course.probes.latest("swd_floor"), course.share
-    if first is None or floor is None or first[0] > 0 or course.probes.count < 12:
+    if first is None or floor is None or first[0] > 0 or course.probes.count < 12 or len(points) < 3:
         return _stuck_scores(course)
     if share is not None and share < 0.25:
         return None
