@@ -13,6 +13,7 @@ from poise.data import load
 from poise.errors import ConfigError
 from poise.recipes import resolve
 from poise.runs import Run, State
+from poise.trainer import Hook, Trainer
 from poise.tuning import Plan, differences_of, find_plan, holm, shipped_plans, summary
 
 SMALL = """
@@ -78,6 +79,21 @@ def test_a_run_that_breaks_is_left_out_with_its_reason(poise: Any, tmp_path: Pat
         TWO.replace("as it is:", "as it is: {g_optimizer.lr: 2e30}").replace("1e-6", "1e30")
     )
     assert "no run of 4 came to its end: as it is, seed 0: " in poise("plan", "all.yaml", code=1).stderr
+
+
+class Breaks(Hook):
+    def after_step(self, trainer: Trainer) -> None:
+        raise OSError("the disk is full")
+
+
+def test_an_error_is_that_of_its_run_alone(poise: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    own = "hooks: [{import: 'test_plan:Breaks'}]"
+    (tmp_path / "two.yaml").write_text(TWO.replace("as it is:", f"as it is: {{{own}}}"))
+    facts = json.loads(poise("plan", "two.yaml", "--trust", "test_plan", "--json").stdout)
+    broken, fine = facts["trials"]
+    assert [(run["state"], run["reason"]) for run in broken["runs"]] == [("failed", "OSError: the disk is full")] * 2
+    assert [run["state"] for run in fine["runs"]] == ["complete"] * 2
 
 
 def test_the_page_needs_nothing_from_elsewhere(poise: Any, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Carrying out a plan: the runs that are not done yet, one after another."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import environ
 from pathlib import Path
 
 from poise.config import Config, differences
 from poise.data import Data
-from poise.errors import ConfigError, NonFiniteError
+from poise.errors import ConfigError
 from poise.runs import Run, State
 from poise.session import Session, run_for, settled
 from poise.tuning.goal import Goal
@@ -127,19 +129,21 @@ class Table:
 
     def _train(self, planned: PlannedRun, number: int) -> Verdict:
         run = planned.run
-        config = settled(planned.config, run, self.data, self._device, self._trust)
         self._say(f"{number} of {len(self.runs)}: {planned.title}, run {run.path}")
-        session = Session(
-            config,
-            self.data,
-            run,
-            device=self._device,
-            trust=self._trust,
-            say=lambda line: self._say(f"  {line}"),
-        )
         try:
+            config = settled(planned.config, run, self.data, self._device, self._trust)
+            session = Session(
+                config,
+                self.data,
+                run,
+                device=self._device,
+                trust=self._trust,
+                say=lambda line: self._say(f"  {line}"),
+            )
             verdict = verdict_of_outcome(session.train(), *self.goal)
-        except NonFiniteError as error:
+        except Exception as error:  # whatever it is: it is this run's, and the others go on
+            if environ.get("POISE_DEBUG"):
+                traceback.print_exc()
             verdict = verdict_of_error(error, run, *self.goal)
         value = "" if verdict.value is None else f"{self.goal.metric} {verdict.value:.4g}"
         self._say(f"  {'; '.join(filter(None, (value, verdict.reason)))}")
