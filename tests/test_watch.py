@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from poise.config import parse
 from poise.data import Data, held_out, load
-from poise.diagnosis import Finding, Severity
+from poise.diagnosis import Finding, Severity, diagnose
 from poise.diagnosis.course import Course
 from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.errors import DataError, NonFiniteError, RunError
@@ -444,6 +444,8 @@ def test_the_same_failure_is_not_tried_unchanged_and_given_up(data: Data, tmp_pa
     assert changes[-1] == "a safe recipe's settings"
     assert outcome.reason.startswith("non_finite is severe (step 15: the discriminator's loss is not finite ")
     assert outcome.reason.endswith("and nothing is left to be tried")
+    found = diagnose({}, events=read_rows(run.events.path))
+    assert [(it.kind, it.severity, it.since_step) for it in found] == [("non_finite", Severity.SEVERE, 15)]
     assert run.checkpoints.best() is not None
     assert Sampler(run, "cpu").sample(4).shape == (4, 2)
     with pytest.raises(RunError, match="the same settings would fail in the same way"):

@@ -383,6 +383,8 @@ class Session:
         share = finding.since_step / end if end else 1.0
         step = self._world.by_first(lambda: self._recovery.next(finding, at, share))
         if step is None:
+            if finding.kind == "non_finite":  # of which no row tells yet
+                self._journal.event(finding.kind, finding.severity, finding.evidence, "given up")
             left = "nothing is left to be tried; the best checkpoint is kept"
             self._journal.say(f"{finding.kind}: {left}. {finding.advice}")
             return finding
