@@ -556,6 +556,24 @@ def test_steps_become_small_at_once(data: Data, size: float, factor: float) -> N
     assert change.anew
 
 
+@pytest.mark.parametrize(
+    ("schedule", "halved"),
+    [
+        ({"class": "constant", "value": 1e-3}, {"class": "constant", "value": 5e-4}),
+        ({"class": "linear", "from": 1e-3, "to": 0.0, "end": 9.0}, {"from": 5e-4, "to": 0.0, "end": 9.0}),
+        ({"class": "step", "values": [1e-3, 1e-4], "at": [9.0]}, {"values": [5e-4, 5e-5], "at": [9.0]}),
+    ],
+)
+def test_remedies_know_schedules(data: Data, schedule: dict[str, Any], halved: dict[str, Any]) -> None:
+    settings = resolve(data, "relativistic").model_dump(mode="json", by_alias=True)
+    settings["d_optimizer"]["lr"] = schedule
+    settings = parse(settings).model_dump(mode="json", by_alias=True)
+    calm, *_ = REMEDIES["non_finite"]
+    assert calm(settings).settings["d_optimizer"]["lr"] == settings["d_optimizer"]["lr"] | halved
+    as_fast, *_ = REMEDIES["generator_wins"]
+    assert as_fast(settings) is None
+
+
 FIRM, CALM_G = "weights of r1, r2 times 2", "g_optimizer.lr times 0.5"
 
 

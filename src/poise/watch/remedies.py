@@ -17,6 +17,9 @@ _LEAST_LR, _MOST_WEIGHT = 1e-7, 1e4
 _GRADIENT_PENALTIES = ("r1", "r2", "wgan_gp", "zero_gp", "dragan", "max_gp", "roth", "gradient_norm")
 _MOST_D_STEPS = 8
 
+# The arguments of schedules that are values, rather than places.
+_OF_SCHEDULES = ("from", "to", "value", "values")
+
 
 class Change(NamedTuple):
     """A named change to settings.
@@ -179,22 +182,23 @@ def _shrinking(size: float) -> float:
 
 
 def _scaled(value: Any, factor: float) -> Any:
-    """A number, or a schedule with both its ends, times ``factor``."""
+    """A number, or a schedule with all that it goes through, times ``factor``."""
     if isinstance(value, Mapping):
-        return {name: it * factor if name in ("from", "to", "value") else it for name, it in value.items()}
-    return value * factor
+        return {name: _scaled(it, factor) if name in _OF_SCHEDULES else it for name, it in value.items()}
+    return [it * factor for it in value] if isinstance(value, list) else value * factor
 
 
-def _ends(value: Any) -> list[float]:
+def _extremes(value: Any) -> list[float]:
+    """What a number is, or the numbers between which a schedule lies."""
     if isinstance(value, Mapping):
-        return [float(value[name]) for name in ("from", "to", "value") if name in value]
-    return [float(value)]
+        return [it for name in _OF_SCHEDULES if name in value for it in _extremes(value[name])]
+    return [float(it) for it in (value if isinstance(value, list) else [value])]
 
 
 def _least(value: Any) -> float:
     """The least positive number of a setting."""
-    return min((it for it in _ends(value) if it > 0), default=float("inf"))
+    return min((it for it in _extremes(value) if it > 0), default=float("inf"))
 
 
 def _most(value: Any) -> float:
-    return max(_ends(value), default=0.0)
+    return max(_extremes(value), default=0.0)
