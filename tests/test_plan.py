@@ -67,6 +67,15 @@ def test_only_what_changed_is_trained(poise: Any, tmp_path: Path) -> None:
     assert longer.count("Going on from step") == 4
 
 
+def test_a_plan_is_not_made_shorter_than_what_is_trained(poise: Any, tmp_path: Path) -> None:
+    poise("plan", "two.yaml", "--set", "kimg=0.5")
+    assert poise("plan", "two.yaml").stdout.count("Going on from step") == 4
+    (tmp_path / "two.yaml").write_text(f"{TWO}  new: {{g_optimizer.lr: 1e-5}}\n")
+    refused = poise("plan", "two.yaml", "--set", "kimg=0.5", code=2).stderr
+    assert "as it is, seed 0 was trained to 1.024 kimg already, further than the others would be" in refused
+    assert "of 6:" in poise("plan", "two.yaml").stdout
+
+
 def test_a_run_that_breaks_is_left_out_with_its_reason(poise: Any, tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(f"{TWO}  breaks: {{g_optimizer.lr: 1e30}}\n")
     done = poise("plan", "two.yaml").stdout
@@ -229,6 +238,7 @@ def test_without_spread_there_is_no_test() -> None:
         ),
         (f"{SMALL}\ntrials:\n- name: A\n- name: A\n  batch: 8\n", "two trials are named 'A'; give each its own name"),
         (f"{SMALL}\ntrials:\n- name: A\n- batch: 8\n", "trial 2 has no name"),
+        (f"{SMALL}\ntrials: {{a b: {{}}, A-B: {{}}}}", "trials 'a b' and 'A-B' would both be in a directory a-b"),
         (f"{SMALL}\ntrials: {{A: {{}}}}", "trials are two names or more"),
         (f"{SMALL}\ntrials: {{A: 3, B: {{}}}}", "trial 'A' is 3: give a mapping of settings"),
         (f"{SMALL}\ntrials: {{A: {{recipe: [1]}}, B: {{}}}}", "trial 'A': recipe is [1]: give a name"),

@@ -159,7 +159,14 @@ def _trials(given: Any, origin: str) -> tuple[PlannedTrial, ...]:
         recipe = settings.pop("recipe", None)
         if recipe is not None and not isinstance(recipe, str):
             raise ConfigError(f"{origin}: trial '{name}': recipe is {recipe!r}: give a name")
-        rows[str(name)] = PlannedTrial(str(name), recipe, _assignments(settings))
+        row = PlannedTrial(str(name), recipe, _assignments(settings))
+        for other in rows.values():
+            if other.slug == row.slug:
+                raise ConfigError(
+                    f"{origin}: trials '{other.name}' and '{name}' would both be in a directory {row.slug}; "
+                    "give one of them another name"
+                )
+        rows[row.name] = row
     return tuple(rows.values())
 
 

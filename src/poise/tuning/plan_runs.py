@@ -1,5 +1,6 @@
 """Carrying out a plan: the runs that are not done yet, one after another."""
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def planned_runs(plan: Plan, configure: Configure, over: Sequence[str], director
         directory: where the runs of a trial have a directory.
 
     Raises:
-        ConfigError: when a setting is wrong, or trials are measured in different ways.
+        ConfigError: when a setting is wrong, trials are measured in different ways, or a run went further already.
     """
     runs = []
     for seed in plan.seeds:
@@ -64,6 +65,7 @@ def planned_runs(plan: Plan, configure: Configure, over: Sequence[str], director
                 "compared: give evaluate under set, for all"
             )
     _require_different(runs)
+    _require_no_longer(runs)
     return runs
 
 
@@ -75,6 +77,19 @@ def _require_different(runs: Sequence[PlannedRun]) -> None:
             if not differences(run.config, other.config, ignore=("recipe",)):
                 both = f"'{other.trial.name}' and '{run.trial.name}'"
                 raise ConfigError(f"trials {both} have the same settings; leave one out")
+
+
+def _require_no_longer(runs: Sequence[PlannedRun]) -> None:
+    """Refuse an end before that of what was trained already: its best would be that of a longer training."""
+    for run in runs:
+        status, end = run.run.status(), (run.config.steps, run.config.kimg)
+        if status is None or (status.target_steps, status.target_kimg) == end:
+            continue
+        if status.step > (end[0] or math.inf) or status.nimg > 1000 * (end[1] or math.inf):
+            raise ConfigError(
+                f"{run.title} was trained to {status.nimg / 1000:.4g} kimg already, further than the others would be: "
+                "give an end that is not before this one, or the plan another name"
+            )
 
 
 class Table:
