@@ -8,7 +8,7 @@ import pytest
 
 from poise.diagnosis import Diagnosis, Finding, Severity, diagnose
 from poise.diagnosis.detectors import DETECTORS
-from poise.diagnosis.detectors.scores import HIGHER_IS_BETTER
+from poise.diagnosis.detectors.scores import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from poise.metrics import BETTER
 
 Row = dict[str, Any]
@@ -316,6 +316,42 @@ def test_a_bare_file_of_metrics_is_enough() -> None:
     assert "step 2,000" in finding.cause
 
 
+def test_only_what_was_measured_alike_is_compared() -> None:
+    lines = [{"step": i, "kid": 0.05, "modes": 8, "features": "classifier"} for i in range(2, 6)]
+    lines[0]["kid"] = 0.06
+    others = [{"step": i, "kid": 0.3, "modes": 2, "features": "inception"} for i in range(6, 16)]
+    others[1]["kid"] = 0.28
+    assert found({"metrics": [*lines, *others]}) == {}
+    alike = [{**row, "features": "classifier"} for row in others]
+    assert found({"metrics": [*lines, *alike]}).keys() == {"past_best", "mode_collapse"}
+
+
+@pytest.mark.parametrize("name", ["accuracy", "d_loss", "fid_std", "fake_samples"])
+def test_a_number_of_which_it_is_not_known_which_way_it_is_better_is_not_judged(name: str) -> None:
+    assert found({"metrics": [{"step": i, name: 0.2 + i} for i in range(20)]}, {}) == {}
+
+
+@pytest.mark.parametrize("name", ["pr50k3_full_recall", "IS_mean", "inception_score_mean"])
+def test_scores_of_other_programs_of_which_more_is_better(name: str) -> None:
+    lines = [{"step": i, name: it} for i, it in enumerate([0.1, 0.5, 0.9, 0.4, 0.3, 0.3])]
+    assert found({"metrics": lines}, {}).keys() == {"past_best"}
+
+
+def test_a_best_that_may_as_well_be_zero_is_no_measure_of_what_is_severe() -> None:
+    def judged(last: float, std: float) -> Finding | None:
+        kids = [0.1, -0.0001, last, last, last]
+        return found({"metrics": [{"step": i, "kid": it, "kid_std": std} for i, it in enumerate(kids)]}, {}).get(
+            "past_best"
+        )
+
+    assert judged(0.0002, 1e-4) is None
+    assert judged(0.0005, 0) is None
+    finding = judged(0.03, 1e-4)
+    assert finding is not None
+    assert finding.severity is Severity.WARNING
+    assert finding.evidence["times_worse"] == 100
+
+
 def test_noise_is_not_worse_than_the_best() -> None:
     noisy = [{"step": i, "kid": it, "kid_std": 0.02} for i, it in enumerate([0.1, 0.01, 0.03, 0.04, 0.05])]
     assert found({"metrics": noisy}) == {}
@@ -323,6 +359,6 @@ def test_noise_is_not_worse_than_the_best() -> None:
 
 def test_higher_is_better_where_metrics_say_so() -> None:
     assert {name for name, way in BETTER.items() if way == "higher"} <= HIGHER_IS_BETTER
-    assert HIGHER_IS_BETTER.isdisjoint(name for name, way in BETTER.items() if way == "lower")
+    assert {name for name, way in BETTER.items() if way == "lower"} <= LOWER_IS_BETTER
     lines = [{"step": i, "high_quality": it} for i, it in enumerate([0.1, 0.9, 0.4, 0.3, 0.3])]
     assert "past_best" in found({"metrics": lines}, {})

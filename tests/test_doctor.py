@@ -131,9 +131,22 @@ def test_a_file_of_rows_alone(poise: Any, tmp_path: Path) -> None:
     for given in (path, path.parent):
         told = poise("doctor", given).stdout
         assert "8 evaluations (image 1,000 to 8,000)" in told
+        assert "of no number of the evaluations is it known which way it is better" in " ".join(told.split())
         assert json.loads(poise("doctor", given, "--json").stdout) == []
     record = Record.of_file(path)
     assert (record.unit, record.metrics[0]["step"], record.last_step) == ("image", 1000, 8000)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("watch.jsonl", "probes"), ("log.jsonl", "log"), ("mine.jsonl", "log"), ("metrics.jsonl", "metrics")],
+)
+def test_what_the_rows_of_a_file_are(tmp_path: Path, name: str, rows: str) -> None:
+    path = tmp_path / name
+    path.write_text("".join(f'{{"step": {step}, "d_loss": {step}.5, "g_loss": 1}}\n' for step in range(9)))
+    record = Record.of_file(path)
+    assert len(getattr(record, rows)) == 9
+    assert record.findings == []
 
 
 def test_rows_out_of_order_are_put_in_order(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ from math import isfinite, log
 from statistics import median
 from typing import Any
 
-__all__ = ["Course", "Points", "Series"]
+__all__ = ["Course", "Points", "Series", "how_measured"]
 
 Row = Mapping[str, Any]
 Points = list[tuple[int, float]]
 """Steps, each with a number."""
+
+# What two rows must have in common, for their numbers to be compared.
+_HOW = ("features", "features_id", "real_samples", "fake_samples", "seed")
 
 # So many rows are remembered: what detectors look back on, and what was at the beginning.
 _RECENT, _EARLY = 512, 32
@@ -135,7 +138,7 @@ class Course:
 
     Attributes:
         log: the ticks.
-        metrics: the evaluations; all of them are remembered.
+        metrics: the evaluations since numbers are measured as they are now; all of them are remembered.
         probes: what the watch measured.
         events: what happened.
     """
@@ -198,6 +201,11 @@ class Course:
         if first is None or not recent or floor is None or first[1] <= floor:
             return None
         return (median(value for _, value in recent) - floor) / (first[1] - floor)
+
+
+def how_measured(row: Row) -> dict[str, Any]:
+    """How an evaluation's numbers were measured: only those that were measured alike are compared."""
+    return {name: row[name] for name in _HOW if name in row}
 
 
 def number(value: Any) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from poise.diagnosis.course import Course, Series, number
+from poise.diagnosis.course import Course, Series, how_measured, number
 from poise.diagnosis.detectors import DETECTORS, Detector
 from poise.diagnosis.finding import Finding, Severity
 
@@ -33,6 +33,7 @@ class Diagnosis:
         self._course = Course(config)
         self._found: dict[str, Finding] = {}
         self._quiet: dict[str, int] = {}
+        self._how: dict[str, Any] = {}
         self.failures: dict[str, Exception] = {}
 
     def log(self, row: Row) -> None:
@@ -40,7 +41,9 @@ class Diagnosis:
         self._take(self._course.log, "log", row)
 
     def metrics(self, row: Row) -> None:
-        """Take a row of ``metrics.jsonl``."""
+        """Take a row of ``metrics.jsonl``. What was measured otherwise than the rows before begins anew."""
+        if how_measured(row) != self._how:
+            self._course.metrics, self._how = Series(None), how_measured(row)
         self._take(self._course.metrics, "metrics", row)
 
     def probe(self, row: Row) -> None:

@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from poise.diagnosis import how_measured
 from poise.errors import NonFiniteError, PeerError
 from poise.hooks.save import Save
 from poise.runs import JsonLines, read_rows
 from poise.trainer import Hook, Trainer
 
 __all__ = ["Evaluate"]
-
-# What two rows must have in common, for their numbers to be compared.
-_HOW = ("features", "features_id", "real_samples", "fake_samples", "seed")
 
 
 def _warn(error: Exception) -> None:
@@ -82,19 +80,19 @@ class Evaluate(Hook):
         # A killed process may have saved the checkpoint of a new best, and not have marked it.
         saved = {checkpoint.step for checkpoint in checkpoints.live()}
         for row in rows:
-            if row["step"] in saved and _how(row) == _how(rows[-1]) and self._is_better(row):
+            if row["step"] in saved and how_measured(row) == how_measured(rows[-1]) and self._is_better(row):
                 self._mark(row)
 
     def _is_better(self, row: Mapping[str, Any]) -> bool:
         value, best = row.get(self._metric), self._best
         if value is None or not isfinite(value):
             return False
-        if best is None or best["metric"] != self._metric or _how(best) != _how(row):
+        if best is None or best["metric"] != self._metric or how_measured(best) != how_measured(row):
             return True
         return bool(self._sign * value < self._sign * best["value"])
 
     def _mark(self, row: Mapping[str, Any]) -> None:
-        value, how = row[self._metric], _how(row)
+        value, how = row[self._metric], how_measured(row)
         self._best = {"metric": self._metric, "value": value, **how}
         self._save.checkpoints.mark_best(row["step"], self._metric, value, how)
 
@@ -126,8 +124,3 @@ class Evaluate(Hook):
         if self._is_better(row):
             self._save.save(trainer)
             self._mark(row)
-
-
-def _how(row: Mapping[str, Any]) -> dict[str, Any]:
-    """How a row's numbers were measured."""
-    return {name: row[name] for name in _HOW if name in row}

@@ -22,6 +22,9 @@ Found = tuple[Sequence[Finding], Mapping[str, Exception]]
 # Of longer files, so many rows are judged; each evaluation is compared with all before it.
 _JUDGED, _JUDGED_SCORES = 10_000, 1_000
 
+# What rows of a file are, by its name.
+_FILES = {"log.jsonl": "log", "watch.jsonl": "probes", "metrics.jsonl": "metrics", "evaluations.jsonl": "metrics"}
+
 # What rows say of themselves beside what was counted and measured.
 _ABOUT = {"step", "nimg", "seconds", "seed", "real_samples", "fake_samples"}
 
@@ -103,6 +106,8 @@ class Record:
     def of_file(cls, path: Path) -> "Record":
         """Read one file of rows that have a ``step`` or an ``nimg``, and numbers of any name.
 
+        Of a file whose name does not tell what they are, rows are evaluations, unless they have both players' losses.
+
         Raises:
             RunError: when it has no such row.
         """
@@ -112,8 +117,10 @@ class Record:
                 f"{path} has no row to judge: give a run's directory, or a file of JSON lines each of which has a "
                 '"step" or an "nimg", and numbers'
             )
-        is_log = path.name == "log.jsonl"
-        return cls(path.name, path, log=rows if is_log else (), metrics=() if is_log else rows, unit=_unit(rows))
+        is_log = any({"d_loss", "g_loss"} <= row.keys() for row in rows)
+        kind = _FILES.get(path.name, "log" if is_log else "metrics")
+        log, metrics, probes = (rows if kind == it else () for it in ("log", "metrics", "probes"))
+        return cls(path.name, path, log=log, metrics=metrics, probes=probes, unit=_unit(rows))
 
     @cached_property
     def _judged(self) -> Found:

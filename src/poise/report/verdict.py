@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poise.diagnosis import Finding, Severity
-from poise.report.record import Record
+from poise.diagnosis import Finding, Severity, is_score
+from poise.report.record import Record, measured
 from poise.runs import State
 
 __all__ = ["Verdict", "verdict_of"]
@@ -107,6 +107,8 @@ def _not_judged(record: Record) -> Iterator[str]:
         yield "whether samples get better or worse: there is no row of metrics.jsonl yet"
     elif len(record.metrics) < _EVALUATIONS:
         yield f"whether it is past its best: that needs {_EVALUATIONS} evaluations, and there are {len(record.metrics)}"
+    elif not any(is_score(name) for row in record.metrics for name in measured(row)):
+        yield "whether samples get better or worse: of no number of the evaluations is it known which way it is better"
     if not record.probes:
         yield "how diverse samples are and whether D over-fits: there is no row of watch.jsonl"
     if not record.config:

@@ -1,18 +1,25 @@
 """What evaluations tell: the best is past, or never came."""
 
+import re
+from collections.abc import Iterable
 from statistics import median
 
-from poise.diagnosis.course import Course, Points
+from poise.diagnosis.course import Course, Points, number
 from poise.diagnosis.detectors.sign import SEVERE, WARNING, Sign, rounded
 
-__all__ = ["HIGHER_IS_BETTER", "no_progress", "past_best"]
+__all__ = ["HIGHER_IS_BETTER", "LOWER_IS_BETTER", "is_score", "no_progress", "past_best"]
 
 HIGHER_IS_BETTER = frozenset(
     {"precision", "recall", "density", "coverage", "modes", "classes", "high_quality", "is", "inception_score", "isc"}
 )
-"""Numbers of which more is better; of all others less is."""
+"""Scores of which more is better."""
 
-_NOT_SCORES = frozenset({"step", "nimg", "seed", "real_samples", "fake_samples", "seconds", "kimg", "epoch"})
+LOWER_IS_BETTER = frozenset(
+    {"fid", "sfid", "fd", "kid", "swd", "mmd", "ppl", "mixture_kl", "modes_kl", "classes_kl"}
+    | {"frechet_inception_distance", "kernel_inception_distance", "perceptual_path_length"}
+)
+"""Scores of which less is better."""
+
 _EVALUATIONS = 3
 _TAU = 1.3
 _MANY = 10
@@ -22,18 +29,22 @@ _EARLY = 0.25
 
 
 def chosen(course: Course) -> str | None:
-    """The number by which the run is judged: the one that it chooses checkpoints by, else the first one."""
+    """The number by which the run is judged: the one that it chooses checkpoints by, else the first known score."""
     wanted = course.setting("evaluate", "metric")
     rows = list(course.metrics.rows)
-    names = [
-        name
-        for row in rows[:1]
-        for name, value in row.items()
-        if name not in _NOT_SCORES and not name.endswith("_std") and isinstance(value, int | float)
-    ]
+    names = [name for row in rows[:1] for name, value in row.items() if number(value) is not None]
     if isinstance(wanted, str) and wanted in names:
         return wanted
-    return next(iter(names), None)
+    return next(filter(is_score, names), None)
+
+
+def is_score(name: str) -> bool:
+    """Whether it is known which way a number is better.
+
+    >>> [is_score(name) for name in ("fid50k_full", "kid_std", "d_loss")]
+    [True, False, False]
+    """
+    return not name.endswith("_std") and (_is(name, LOWER_IS_BETTER) or _is_higher_better(name))
 
 
 def past_best(course: Course) -> Sign | None:
@@ -51,10 +62,11 @@ def past_best(course: Course) -> Sign | None:
     if len(recent) < _EVALUATIONS or not all(_is_far_worse(course, name, value, best) for value in recent):
         return None
     worse = next(step for step, value in points if step > best_step and _is_far_worse(course, name, value, best))
-    times = _times(name, median(recent), best)
+    times = _times(course, name, median(recent), best)
     is_early = course.share is not None and course.share < _EARLY
+    is_known = _is_higher_better(name) or best >= _noise(course, name)
     return Sign(
-        SEVERE if times >= 2 and not is_early else WARNING,
+        SEVERE if times >= 2 and is_known and not is_early else WARNING,
         rounded(**{name: recent[-1], "best": best, "best_step": float(best_step), "times_worse": times}),
         f"{name} was best at step {best_step:,} ({best:.4g}) and has been {times:.2g} times worse for "
         f"{len(recent)} evaluations: from there on the training spoilt what it had learned.",
@@ -98,9 +110,9 @@ def _stuck_scores(course: Course) -> Sign | None:
     points: Points = course.metrics.points(name) if name else []
     if name is None or len(points) < 8:
         return None
-    first = points[0][1]
-    best = (max if _is_higher_better(name) else min)(value for _, value in points[1:])
-    if _times(name, best, first) < 1:
+    first, better = points[0][1], max if _is_higher_better(name) else min
+    best = better(value for _, value in points[1:])
+    if better(best, first) != first:
         return None
     return Sign(
         WARNING,
@@ -112,16 +124,27 @@ def _stuck_scores(course: Course) -> Sign | None:
 
 
 def _is_higher_better(name: str) -> bool:
-    return name in HIGHER_IS_BETTER
+    return _is(name, HIGHER_IS_BETTER) and not _is(name, LOWER_IS_BETTER)
 
 
-def _times(name: str, value: float, best: float) -> float:
-    """How many times worse."""
-    worse, better = (best, value) if _is_higher_better(name) else (value, best)
-    return worse / better if better > 0 else float("inf") if worse > 0 else 1.0
+def _is(name: str, scores: Iterable[str]) -> bool:
+    """Whether it is one of these, as other programs may call it too: in capitals, with what it was measured on."""
+    return re.search(rf"(?<![a-z])({'|'.join(scores)})(?![a-z])", name.lower()) is not None
+
+
+def _times(course: Course, name: str, value: float, best: float) -> float:
+    """How many times worse; of a best that may as well be 0, as that of KID, than what it is known to within."""
+    if _is_higher_better(name):
+        return best / value if value > 0 else float("inf") if best > 0 else 1.0
+    known = max(best, _noise(course, name))
+    return value / known if known > 0 else 1.0
+
+
+def _noise(course: Course, name: str) -> float:
+    """What differences of a number must be above, to be any."""
+    return 3 * (course.metrics.latest(f"{name}_std") or 0.0)
 
 
 def _is_far_worse(course: Course, name: str, value: float, best: float) -> bool:
     """By more than tau, and by more than what the number is known to within."""
-    spread = course.metrics.latest(f"{name}_std") or 0.0
-    return _times(name, value, best) > _TAU and abs(value - best) > 3 * spread
+    return _times(course, name, value, best) > _TAU and abs(value - best) > _noise(course, name)
