@@ -67,6 +67,11 @@ def test_only_what_changed_is_trained(poise: Any, tmp_path: Path) -> None:
     assert longer.count("Going on from step") == 4
 
 
+def test_what_the_data_decided_is_said_once(poise: Any, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(TWO.replace("recipe: relativistic", "recipe: auto"))
+    assert poise("plan", "two.yaml", "--set", "kimg=0.5").stdout.count("  loss = relativistic: vectors: ") == 1
+
+
 def test_a_plan_is_not_made_shorter_than_what_is_trained(poise: Any, tmp_path: Path) -> None:
     poise("plan", "two.yaml", "--set", "kimg=0.5")
     assert poise("plan", "two.yaml").stdout.count("Going on from step") == 4

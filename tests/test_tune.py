@@ -118,6 +118,12 @@ def test_the_default_space_and_the_default_recipe(poise: Any) -> None:
     assert any(it.startswith("penalties=") for it in facts["best"]["set"])
 
 
+def test_what_the_data_decided_is_said(poise: Any) -> None:
+    done = poise(*tuning("--trials", 1, recipe="auto"))
+    assert "  loss = relativistic: vectors: " in done.stdout
+    assert "  batch = " not in done.stdout  # it was set
+
+
 # Trials that do not go to their end.
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from poise.cli.reasons import reasons
 from poise.cli.table import table
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def plan(
         f"Plan {planned.name} in {directory}: {len(planned.trials)} trials, {len(planned.seeds)} seeds each, on "
         f"{planned.data}, compared by {goal.metric}"
     )
+    for line in dict.fromkeys(it for run in runs[: len(planned.trials)] for it in reasons(data, run.config)):
+        stream.print(line)
     compared = tuning.Table(planned, runs, data, goal, device=device, trust=trust, say=stream.print)
     if not compared.carry_out():
         stream.print(f"Stopped; all is saved. To go on: {shlex.join(['poise', *sys.argv[1:]])}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from poise.cli.reasons import reasons
 from poise.launch import Place, device_of_fabric_run, launch, place
 from poise.runs import RUNS, Run
 
@@ -114,7 +115,8 @@ def train(
         require_processes(config, where.size)
         build(config, prepared.shape, fabric_for(config, prepared.shape, device), trust)  # refuses what cannot be
         if is_first:
-            _explain(stream, prepared, config)
+            for line in reasons(prepared, config):
+                stream.print(line)
             typer.echo(dump(config), nl=False)
         return
     target = run_for(config, run)
@@ -175,19 +177,8 @@ def _introduce(stream: "Console", data: "Data", config: "Config", run: "Run", wh
     if where.size > 1:
         batch += f", {config.samples_a_batch // where.size} for each of {where.size} processes"
     stream.print(f"Run {run.name} in {run.path}, recipe {config.recipe}, {batch}")
-    _explain(stream, data, config)
-
-
-def _explain(stream: "Console", data: "Data", config: "Config") -> None:
-    """Where the recipe chose settings by the data, say which and why; but for those that were changed."""
-    from poise.recipes import RECIPES, chosen_by_auto
-
-    if config.recipe != "auto":
-        return
-    own = RECIPES["auto"](data)
-    for choice in chosen_by_auto(data):
-        if getattr(config, choice.setting) == getattr(own, choice.setting):
-            stream.print(f"  {choice}")
+    for line in reasons(data, config):
+        stream.print(line)
 
 
 def _conclude(stream: "Console", outcome: "Outcome", config: "Config") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from poise.cli.reasons import reasons
 from poise.cli.table import table
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _introduce(say: Callable[[str], None], study: "Study", trials: int) -> None:
     base, goal = study.base, study.goal
     sought = f"the {'highest' if goal.higher_is_better else 'lowest'} {goal.metric} of {base.data}"
     say(f"Study {study.name} in {study.directory}: {sought} in {base.end_kimg:g} kimg")
+    for line in reasons(study.data, base):
+        say(line)
     say(f"{done} of {trials} trials are done; varied over recipe {base.recipe}:")
     for entry in study.space.entries:
         say(f"  {entry}")
