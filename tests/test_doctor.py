@@ -106,7 +106,17 @@ def test_a_failed_run_says_why(poise: Any, tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs/r")
     run.write_status(Status(State.FAILED, 1, 64, None, None, 1.0, 1, "here", reason="OutOfMemory: no room\nmore"))
     assert "The training failed: OutOfMemory: no room.\n" in poise("doctor", "r").stdout
-    assert verdict_of(Record.read(run)).level == "severe"
+    for step in range(4):
+        run.probes.append({"step": step, "checkerboard": 20.0})
+    verdict = verdict_of(Record.read(run))
+    assert verdict.level == "severe"
+    assert verdict.headline == "The training failed: OutOfMemory: no room. Found: checkerboard."
+
+
+def test_measurements_alone_are_judged(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.probes.append({"step": 100, "diversity": 0.9})
+    assert verdict_of(Record.read(run)).level == "good"
 
 
 def test_a_detector_that_fails_is_told_beside_what_the_others_found(

@@ -19,8 +19,8 @@ class Verdict:
     """A judgement.
 
     Attributes:
-        level: the severity of the worst finding that has not ended; ``good`` where there is none, and ``unknown`` where
-            there was nothing to judge.
+        level: ``severe`` where the training failed, else the severity of the worst finding that has not ended; ``good``
+            where there is none, and ``unknown`` where there was nothing to judge.
         headline: in one sentence.
         looked_at: what was judged, each in a few words.
         not_judged: what could not be judged, each with the reason.
@@ -44,24 +44,25 @@ class Verdict:
 def verdict_of(record: Record) -> Verdict:
     """The verdict on a run."""
     open_ = [finding for finding in record.findings if not finding.ended]
-    if open_:
-        level = str(open_[0].severity)
-    elif record.state is State.FAILED:
+    if record.state is State.FAILED:
         level = str(Severity.SEVERE)
+    elif open_:
+        level = str(open_[0].severity)
     else:
-        level = "good" if record.log or record.metrics else "unknown"
+        level = "good" if record.log or record.metrics or record.probes else "unknown"
     return Verdict(level, _headline(record, level, open_), list(_looked_at(record)), list(_not_judged(record)))
 
 
 def _headline(record: Record, level: str, open_: Sequence[Finding]) -> str:
+    if record.state is State.FAILED:
+        beside = f" Found: {_kinds(open_)}." if open_ else ""
+        return f"The training failed{f': {reason}' if (reason := _reason(record)) else ''}.{beside}"
     if level == "unknown":
         return "There is nothing to judge yet: no row of numbers is written."
     if level == "good":
         ended = [finding for finding in record.findings if finding.ended and finding.severity is not Severity.INFO]
         over = f" {_kinds(ended).capitalize()} came and passed." if ended else ""
         return f"Nothing is wrong, as far as the files tell.{over}"
-    if not open_:
-        return f"The training failed{f': {reason}' if (reason := _reason(record)) else ''}."
     says = {"severe": "This run is in trouble", "warning": "Something needs attention", "info": "Good to know"}
     return f"{says[level]}: {_kinds(open_)}."
 
