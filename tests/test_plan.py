@@ -128,6 +128,17 @@ def test_without_plotly_there_is_no_page(poise: Any, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "studies/two/plan.html").exists()
 
 
+@pytest.mark.parametrize("place", ["plan", "set", "option"])
+def test_the_size_of_images(place: str, poise: Any, tmp_path: Path) -> None:
+    set_ = "{size: 16, steps: 1, evaluate.samples: 50}" if place == "set" else "{steps: 1, evaluate.samples: 50}"
+    size = "size: 16\n" if place == "plan" else ""
+    trials = "seeds: 1\ntrials: {a: {batch: 8}, b: {batch: 4}}\n"
+    (tmp_path / "two.yaml").write_text(f"data: digits\nrecipe: vanilla\n{size}set: {set_}\n{trials}")
+    poise("plan", "two.yaml", *(["--set", "size=16"] if place == "option" else []))
+    (run,) = (path for path in (tmp_path / "studies/two/a").iterdir() if path.is_dir())
+    assert "size: 16" in Run(run).config_path.read_text()
+
+
 def test_one_seed_tells_nothing_of_noise(poise: Any, tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(TWO.replace("seeds: 2", "seeds: [7]"))
     done = poise("plan", "two.yaml").stdout

@@ -39,15 +39,16 @@ def plan(
         from poise.config import build, fabric_for
         from poise.data import load
         from poise.errors import StudyError
-        from poise.recipes import resolve
+        from poise.recipes import chosen_size, resolve
         from poise.trainer import resolved_device
 
     planned = tuning.Plan.read(tuning.find_plan(file))
     resolved_device(device)
-    data = load(planned.data, size=planned.size, progress=track(f"preparing {planned.data}", stream))
+    side = chosen_size(planned.size, planned.recipe, [*planned.assignments, *assignments])
+    data = load(planned.data, size=side, progress=track(f"preparing {planned.data}", stream))
 
     def configure(recipe: str | None, further: Sequence[str]) -> "Config":
-        return resolve(data, recipe, {"size": planned.size}, further)
+        return resolve(data, recipe, {"size": side}, further)
 
     directory = tuning.STUDIES / planned.name
     runs = tuning.planned_runs(planned, configure, assignments, directory)
