@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from poise.config import differences, parse, parse_file
 from poise.data import load
+from poise.errors import StorageError
 from poise.recipes import resolve
 from poise.runs import Run, State
 from poise.trainer import Hook, Trainer
@@ -24,6 +26,7 @@ from poise.tuning.goal import Goal
 from poise.tuning.ledger import Ledger
 from poise.tuning.pruning import Reports
 from poise.tuning.record import Records
+from poise.tuning.results import importances
 from poise.tuning.storage import quietly
 from poise.tuning.verdict import Verdict, VerdictState
 
@@ -361,6 +364,14 @@ def test_a_trial_whose_worker_left_no_sign_is_taken_up(tmp_path: Path) -> None:
 
 
 # Storages.
+
+
+def test_results_of_a_storage_that_is_gone_are_refused(tmp_path: Path) -> None:
+    ledger = a_ledger(tmp_path / "here")
+    (tmp_path / "shared.db").unlink()
+    ledger.close()
+    with pytest.raises(StorageError, match="does not answer"):
+        importances(SimpleNamespace(ledger=ledger))
 
 
 @pytest.mark.parametrize(

@@ -74,15 +74,18 @@ def importances(study: Study) -> dict[str, float]:
 
     Settings that are drawn only under a condition are among them. Empty where there are too few trials.
 
+    Raises:
+        StorageError: when the storage does not answer.
+
     Source: Watanabe et al. 2023, "PED-ANOVA", arXiv 2304.10255, and its conditional form, arXiv 2601.20800.
     """
     import optuna
     from optuna.trial import TrialState
 
-    complete = study.ledger.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    if len(complete) < _FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
-        return {}
-    with quietly(), warnings.catch_warnings():
+    with study.ledger.reaching(), quietly(), warnings.catch_warnings():
+        complete = study.ledger.optuna.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if len(complete) < _FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
+            return {}
         warnings.simplefilter("ignore", UserWarning)  # of settings that all complete trials have alike
         return dict(optuna.importance.get_param_importances(study.ledger.optuna))
 
@@ -149,15 +152,16 @@ def _sections(study: Study, rows: Sequence[TrialRow]) -> Iterator[tuple[str, str
         figure.update_layout(xaxis_title="share of the differences that it explains")
         yield "Importance", figure_html(figure)
     if best is not None:
-        yield (
-            "History",
-            figure_html(visualization.plot_optimization_history(study.ledger.optuna, target_name=study.goal.metric)),
-        )
+        with study.ledger.reaching():
+            history = visualization.plot_optimization_history(study.ledger.optuna, target_name=study.goal.metric)
+        yield "History", figure_html(history)
         for entry in study.space.entries:
             values = [(row.drawn[entry.name], row.value, row.number) for row in rows if _is_point(row, entry.name)]
             if values:
                 yield f"Slice: {entry.name}", figure_html(_slice(values, entry.name, entry.domain, study.goal.metric))
-    yield "Curves", figure_html(visualization.plot_intermediate_values(study.ledger.optuna))
+    with study.ledger.reaching():
+        curves = visualization.plot_intermediate_values(study.ledger.optuna)
+    yield "Curves", figure_html(curves)
     yield "Trials", table_html(table_rows(study, rows))
 
 
