@@ -19,7 +19,7 @@ from poise.board.reader import Reader
 from poise.board.shelf import Shelf
 from poise.errors import RunError
 from poise.report import Record
-from poise.runs import Run, State, Status
+from poise.runs import Run, State, Status, runs_under
 from serving import Board, serving
 
 
@@ -196,6 +196,29 @@ def test_only_the_boards_own_pages_may_ask_for_something(board: Board, running: 
 
 
 # What it reads.
+
+
+def test_what_may_not_be_read_takes_nothing_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("good", "closed", "lost+found"):
+        make_run(tmp_path / name)
+    opened, stat = Path.open, Path.stat
+
+    def open_(path: Path, *given: Any, **options: Any) -> Any:
+        if path.parent.name == "closed" and path.name == "log.jsonl":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *given, **options)
+
+    def stat_(path: Path, **options: Any) -> os.stat_result:
+        if path.parent.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(Path, "stat", stat_)
+    rows = {row["name"]: row for row in Shelf(tmp_path).table()}
+    assert rows.keys() == {"good", "closed"} == {run.name for run in runs_under(tmp_path)}
+    assert (rows["good"]["step"], rows["good"]["reason"]) == (4000, "")
+    assert (rows["closed"]["state"], rows["closed"]["reason"]) == ("finished", "[Errno 13] Permission denied")
 
 
 def test_a_reader_judges_what_is_new_as_if_it_had_read_all_at_once(tmp_path: Path) -> None:

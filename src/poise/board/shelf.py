@@ -108,7 +108,7 @@ class Shelf:
     def _look(self) -> None:
         """Take in runs that have come, and forget those that have gone."""
         try:
-            found = {path.name: path for path in self._root.iterdir() if path.is_dir()}
+            found = {path.name: path for path in self._root.iterdir()}
         except OSError:
             found = {}
         for name in self._entries.keys() - found.keys():

@@ -8,10 +8,17 @@ __all__ = ["facts_of"]
 
 
 def facts_of(run: Run) -> dict[str, Any]:
-    """What a run's files tell, for people and for programs; what is missing or damaged in them is None or 0."""
-    status, state, row = run.status(), run.state(), run.last_row()
-    best = run.checkpoints.best()
-    saved = run.checkpoints.last()
+    """What a run's files tell, for people and for programs; what is missing or damaged in them is None or 0.
+
+    Where a file may not be read, that is the ``reason``.
+    """
+    status, state = run.status(), run.state()
+    reason = status.reason if status else ""
+    try:
+        row, best, saved = run.last_row(), run.checkpoints.best(), run.checkpoints.last()
+        to_redo = 0 if state in (State.RUNNING, State.FINISHED) else run.steps_at_risk()
+    except OSError as error:
+        row, best, saved, to_redo, reason = {}, None, None, 0, str(error)
     return {
         "name": run.name,
         "path": str(run.path),
@@ -25,7 +32,7 @@ def facts_of(run: Run) -> dict[str, Any]:
         "d_loss": number(row.get("d_loss")),
         "g_loss": number(row.get("g_loss")),
         "checkpoint_step": saved.step if saved else None,
-        "steps_to_redo": 0 if state in (State.RUNNING, State.FINISHED) else run.steps_at_risk(),
+        "steps_to_redo": to_redo,
         "best": dict(best.best) if best and best.best else None,
-        "reason": status.reason if status else "",
+        "reason": reason,
     }

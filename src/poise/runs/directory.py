@@ -81,8 +81,11 @@ class Run:
         return {int(path.stem): path for path in sorted(self.samples.glob("*.png")) if path.stem.isdecimal()}
 
     def exists(self) -> bool:
-        """Whether this is a run already, complete or not."""
-        return any((self.path / mark).exists() for mark in _MARKS) and self._is_ours()
+        """Whether this is a run already, complete or not; what nobody may look into is none."""
+        try:
+            return any((self.path / mark).exists() for mark in _MARKS) and self._is_ours()
+        except OSError:
+            return False
 
     def _is_ours(self) -> bool:
         """Whether nothing speaks against it: readers accept a run that holds only some of its files."""
@@ -240,7 +243,7 @@ def runs_under(root: Path = RUNS) -> list[Run]:
     """The runs in a directory, the one touched last first."""
     if not root.is_dir():
         return []
-    runs = [run for run in map(Run, root.iterdir()) if run.path.is_dir() and run.exists()]
+    runs = [run for run in map(Run, root.iterdir()) if run.exists()]
     return sorted(runs, key=_touched, reverse=True)
 
 
