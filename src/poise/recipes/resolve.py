@@ -119,5 +119,5 @@ def _require_fit(config: Config, data: Data) -> None:
     prepared = data.shape[-1] if data.kind == "images" else None
     if config.size != prepared:
         raise ConfigError(
-            f"size is {config.size}, but {data.source} was prepared at {prepared}; give it as --size, or as size of a plan"
+            f"size is {config.size}, but {data.source} was prepared at {prepared}; give it as --size, or size of a plan"
         )
