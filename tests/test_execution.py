@@ -1,7 +1,9 @@
 """Every way to carry a move out gives the numbers of eager execution in float32."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -15,11 +17,12 @@ from poise.errors import ConfigError, DeviceError, NonFiniteError
 from poise.losses import LOSSES, AdversarialLoss
 from poise.models import PRESETS, dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from poise.optimizers import Extragradient
+from poise.parallel import World
 from poise.penalties import PENALTIES, Weighted, feature_matching
 from poise.schedules import Linear, Scheduled
 from poise.trainer import Autoencoder, Trainer, choose_execution, choose_precision, make_fabric
 from poise.trainer.compiled import Compiled
-from poise.trainer.execution import InParts
+from poise.trainer.execution import Eager, Execution, InParts, OverProcesses
 from poise.trainer.graphs import Graphs
 from poise.trainer.guard import Guard
 
@@ -349,6 +352,71 @@ def test_the_first_phases_of_a_kind_are_eager() -> None:
     played(trainer := recorded(recorder, **FUSED), 4)
     assert (recorder.warm_ups, recorder.recordings, recorder.replays) == (12, 2, 2)
     assert trainer.updates == {"D": 4, "G": 4}
+
+
+@pytest.mark.usefixtures("deferred")
+def test_recording_goes_on_after_a_state_was_loaded() -> None:
+    recorder = Rerun()
+    eager, graph = make(**FUSED), recorded(recorder, **FUSED)
+    groups = [group for it in graph._moves.optimizers for group in it.param_groups]
+    rates = [group["lr"] for group in groups]
+    for trainer in (eager, graph):
+        played(trainer, 5)
+        state = deepcopy(trainer.state_dict())
+        played(trainer, 3)
+        before = recorder.recordings
+        trainer.load_state_dict(state)
+        played(trainer, 5)
+    assert recorder.recordings == 2 * before > 0  # what was recorded reads moments that are no more
+    assert_same(eager, graph)
+    groups = [group for it in graph._moves.optimizers for group in it.param_groups]
+    for group, rate in zip(groups, rates, strict=True):
+        assert group["capturable"]
+        assert group["lr"] is rate
+
+
+@pytest.mark.parametrize("around", [lambda it: InParts(it, 2), lambda it: OverProcesses(it, World(0, 1))])
+def test_what_is_around_an_execution_lets_it_forget(around: Callable[[Execution], Execution]) -> None:
+    forgotten: list[str] = []
+
+    class Forgetful(Eager):
+        def forget(self) -> None:
+            forgotten.append("all")
+
+    around(Forgetful()).forget()
+    assert forgotten == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("options", "network"),
+    [
+        ({"d_optimizer": lambda weights: Extragradient(sgd(weights))}, "discriminator"),
+        ({"balance": Simultaneous(), "d_optimizer": lambda weights: Extragradient(sgd(weights))}, "discriminator"),
+        ({"balance": Accumulate(2)}, "generator"),
+    ],
+    ids=["extragradient", "simultaneous", "accumulate"],
+)
+def test_what_was_taken_of_an_update_is_left_out_with_it(options: dict[str, Any], network: str) -> None:
+    """NaN comes after the first gradients of an update."""
+    left = [10**6]
+
+    def d(real: Tensor, fake: Tensor) -> Tensor:
+        left[0] -= 1
+        return LOSSES["vanilla"].d(real, fake) * (1.0 if left[0] >= 0 else math.nan)
+
+    trainer = make(loss=LOSSES["vanilla"]._replace(d=d), **options)
+    played(trainer, 2)
+    before = deepcopy(trainer.state_dict()[network])
+    left[0] = 1
+    with pytest.raises(NonFiniteError):
+        played(trainer, 1)
+    left[0] = 10**6
+    trainer.skip()
+    torch.testing.assert_close(trainer.state_dict()[network], before)
+    real, other = points(), make(**options)
+    other.load_state_dict(deepcopy(trainer.state_dict()))
+    played(trainer, 3, real), played(other, 3, real)
+    assert_same(trainer, other)
 
 
 @pytest.mark.usefixtures("deferred")

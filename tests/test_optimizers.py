@@ -622,3 +622,36 @@ def test_decoupled_weight_decay_is_part_of_the_displacement() -> None:
     w = weight(2.0)
     optimizer = Optimistic(AdamW([w], lr=0.5, weight_decay=0.5))
     assert follow(optimizer, w, [0]) == [2 - 2 * 0.5 * 0.5 * 2]
+
+
+# An update that is left out.
+
+
+@pytest.mark.parametrize("used", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda weights: Extragradient(SGD(weights, lr=0.1)),
+        lambda weights: Extragradient(Extragradient(SGD(weights, lr=0.1))),
+        lambda weights: Lookahead(Extragradient(SGD(weights, lr=0.1)), k=2),
+        lambda weights: Extragradient(Optimistic(SGD(weights, lr=0.1))),
+    ],
+)
+def test_an_update_that_is_abandoned_leaves_the_weights_where_it_began(wrap: Any, used: int) -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = wrap([weight])
+
+    def use(count: int) -> None:
+        for _ in range(count):
+            weight.grad = weight.detach() ** 2
+            optimizer.step()
+
+    use(optimizer.evaluations)
+    start = weight.detach().clone()
+    use(min(used, optimizer.evaluations - 1))
+    optimizer.abandon()
+    torch.testing.assert_close(weight.detach(), start)
+    optimizer.abandon()  # between updates there is nothing to leave out
+    torch.testing.assert_close(weight.detach(), start)
+    use(optimizer.evaluations)
+    assert not torch.equal(weight.detach(), start)

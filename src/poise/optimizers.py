@@ -114,6 +114,13 @@ class Wrapper(Optimizer, ABC):
                 self._end(weights, starts)
         return loss
 
+    @torch.no_grad()
+    def abandon(self) -> None:
+        """Leave out an update of which not all gradients were used: the weights go back to where it began."""
+        if isinstance(self.base, Wrapper):
+            self.base.abandon()
+        self._evaluation -= self._evaluation % _evaluations(self.base)
+
     @property
     @abstractmethod
     def _span(self) -> int:
@@ -379,6 +386,19 @@ class Extragradient(Wrapper):
 
     def _end(self, weights: list[Tensor], starts: list[Tensor]) -> None:
         torch._foreach_add_(weights, starts)
+
+    @torch.no_grad()
+    def abandon(self) -> None:
+        """See :meth:`Wrapper.abandon`."""
+        used, half = self._evaluation, _evaluations(self.base)
+        super().abandon()
+        self._evaluation = 0
+        weights = self._started()
+        starts = [self.state[weight].pop(_START) for weight in weights]
+        if weights and used > half:
+            torch._foreach_add_(weights, starts)
+        elif weights and used == half:
+            torch._foreach_copy_(weights, starts)
 
 
 def match_memory_format(optimizer: Optimizer) -> None:

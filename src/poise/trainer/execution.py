@@ -77,6 +77,9 @@ class Execution(ABC):
             move.act()
         return numbers
 
+    def forget(self) -> None:  # noqa: B027  # most keep nothing
+        """Drop what was made of the optimizers' state, which another one has replaced."""
+
     @abstractmethod
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """Put the gradients of a move's objective on its player's weights.
@@ -120,6 +123,10 @@ class InParts(Execution):
         self._execution = execution
         self._count = count
 
+    def forget(self) -> None:
+        """See :meth:`Execution.forget`."""
+        self._execution.forget()
+
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """See :meth:`Execution.gradients`."""
         parts = scene.parts(self._count)
@@ -161,6 +168,10 @@ class OverProcesses(Execution):
         self.name = execution.name  # type: ignore[misc]
         self._execution = execution
         self._world = world
+
+    def forget(self) -> None:
+        """See :meth:`Execution.forget`."""
+        self._execution.forget()
 
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """See :meth:`Execution.gradients`."""

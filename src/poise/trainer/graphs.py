@@ -175,6 +175,11 @@ class Graphs(Execution):
             for optimizer in optimizers:
                 _keep_on_device(optimizer)
 
+    def forget(self) -> None:
+        """See :meth:`Execution.forget`."""
+        self._recordings.clear()
+        self._warm_ups.clear()
+
     def gradients(self, move: Move, scene: Scene, alone: bool = True, last: bool = True) -> Taken:
         """See :meth:`Execution.gradients`."""
         return self._eager.gradients(move, scene, alone, last)

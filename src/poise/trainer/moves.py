@@ -99,6 +99,11 @@ class Moves:
             self._moves.pop("W", None)
             self._rounds.pop(("W",), None)
 
+    def abandon(self) -> None:
+        """Leave out the updates of which some gradients were taken."""
+        for move in self._moves.values():
+            move.player.abandon()
+
     def require_warmup(self, steps: int) -> None:
         """Refuse to go back to a warm-up that was forgotten.
 

@@ -91,10 +91,7 @@ class Player:
             if "lr" in settings or is_changed:
                 settings["lr"] = lr_factor * settings.get("lr", given["lr"])
             for name, value in settings.items():
-                if isinstance(group[name], Tensor):
-                    group[name].fill_(value)  # recorded programs read it
-                else:
-                    group[name] = value
+                _set(group, name, value)
 
     @property
     def is_plain(self) -> bool:
@@ -172,6 +169,12 @@ class Player:
             if self.updates % every == 0:
                 constraint.project(self.module, self._kimg)
 
+    def abandon(self) -> None:
+        """Leave out an update of which some gradients were taken or gathered."""
+        self._gathered, self._taken = None, 0
+        if isinstance(self.optimizer, Wrapper):
+            self.optimizer.abandon()
+
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the count of updates; the network's weights are saved beside it."""
         kind = type(self.optimizer).__name__
@@ -188,11 +191,17 @@ class Player:
             raise ValueError(
                 f"{self.role.lower()}_optimizer was a {state['class']} and is a {kind} now, which cannot take its state"
             )
+        settings = [
+            {name: group[name] for name in given}
+            for group, given in zip(self.optimizer.param_groups, self._settings, strict=True)
+        ]
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would go on changing what it was given
         match_memory_format(self.optimizer)
-        for group, settings in zip(self.optimizer.param_groups, self._settings, strict=True):
-            group.update(settings)
+        for group, kept, given in zip(self.optimizer.param_groups, settings, self._settings, strict=True):
+            group.update(kept)
+            _set(group, "lr", given["lr"])
         self._lr_factor = 1.0
+        self._gathered, self._taken = None, 0
         self.updates = state["updates"]
 
 
@@ -200,6 +209,13 @@ def norm_of(gradients: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm over all entries of some gradients, ``()``."""
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
     return norm
+
+
+def _set(group: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(group[name], Tensor):
+        group[name].fill_(value)  # recorded programs read it
+    else:
+        group[name] = value
 
 
 def _settings(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -482,6 +482,7 @@ class Trainer:
         """
         self._require_finite_weights()
         self._guard.forgive()
+        self._moves.abandon()
         self.meters.clear()
         self._draws += 1
         self._phases += 1
@@ -654,6 +655,7 @@ class Trainer:
             self.discriminator.load_state_dict(state["discriminator"])
             self.average.load_state_dict(_renamed(state["ema"], self.average))
             self._moves.load_state_dict(state, state["steps"])
+            self._execution.forget()
             self.balance.load_state_dict(state["balance"])
             self._memory.clear()
             self._memory.update({name: value.to(self.device, copy=True) for name, value in state["memory"].items()})
