@@ -139,6 +139,17 @@ def test_a_tar_cut_between_two_members_is_not_taken_for_a_whole_one(tmp_path: Pa
         prepared(path)
 
 
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    path = packer(".tar")(tmp_path, MEMBERS)
+    with tarfile.open(path) as opened:
+        second = opened.getmembers()[2].offset
+    content = bytearray(path.read_bytes())
+    content[second + 100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken or cut short \(the header of a member is damaged"):
+        prepared(path)
+
+
 @every_kind
 def test_what_is_no_archive_is_named(pack: Pack, tmp_path: Path) -> None:
     path = pack(tmp_path, {})

@@ -44,6 +44,7 @@ def test_channels_are_found(shape: tuple[int, ...], expected: tuple[int, ...]) -
         (BYTES / 127.5 - 1, BYTES),
         ((BYTES / 127.5 - 1).astype(np.float32) * np.float32(1.0002), BYTES),
         (BYTES.astype(np.uint16) * 257, BYTES),
+        ((BYTES.astype(np.uint16) * 257).astype(">u2"), BYTES),
         (BYTES > 100, np.where(BYTES > 100, 255, 0)),
         (BYTES + np.float32(0.3), BYTES),
     ],
@@ -208,6 +209,7 @@ def test_the_samples_of_an_npz(name: str, tmp_path: Path) -> None:
     [
         ({"first": BYTES, "second": BYTES}, r"holds the arrays first, second, and which are the samples is open"),
         ({"labels": np.zeros(4)}, "which are the samples is open"),
+        ({}, r"holds the arrays \(none\)"),
         ({"x": BYTES, "y": np.arange(3)}, r"labels have shape \(3,\) for 4 samples"),
         ({"x": BYTES, "y": np.eye(4)}, r"labels have shape \(4, 4\) for 4 samples"),
         ({"x": BYTES, "y": np.zeros(4)}, "labels have type float64; they must be integers or strings"),

@@ -49,8 +49,9 @@ def test_a_table_of_pictures(tmp_path: Path) -> None:
     assert first.fingerprint == again.fingerprint
 
 
-def test_unknown_classes_are_no_labels(tmp_path: Path) -> None:
-    source = table(tmp_path / "table", picture=pictures(3), kind=[-1, -1, -1])
+@pytest.mark.parametrize("kind", [[-1, -1, -1], [0, None, 1]])
+def test_unknown_classes_are_no_labels(tmp_path: Path, kind: list[int | None]) -> None:
+    source = table(tmp_path / "table", picture=pictures(3), kind=kind)
     assert load(source, cache=tmp_path / "cache").labels is None
 
 

@@ -128,7 +128,7 @@ class Tar(_Archive):
         """The pictures, in the order in which they are stored."""
         with self._intact(), _decompressed(self.path) as stream:
             tail = _Tail(stream)
-            with tarfile.open(fileobj=tail, mode="r|") as opened:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=tail, mode="r|", tarinfo=_Member) as opened:  # type: ignore[call-overload]
                 while (member := opened.next()) is not None:
                     opened.members.clear()  # tarfile keeps all that it has seen, which is much for millions
                     name = self._name(member.name)
@@ -145,6 +145,20 @@ class Tar(_Archive):
             return partial(_fail, error)
         content = opened.extractfile(member)
         return partial(bytes, content.read() if content else b"")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is whole: ``tarfile`` takes a damaged one behind the first for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            # Others than these two, which are of an end, tell of a damage, as tarfile's own do not.
+            if type(error).__name__ in ("EOFHeaderError", "EmptyHeaderError"):
+                raise
+            raise OSError(f"the header of a member is damaged: {error}") from error
 
 
 class _Tail:

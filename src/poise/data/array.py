@@ -80,7 +80,7 @@ def levels(pictures: NDArray[Any], source: str) -> Levels:
     Raises:
         DataError: when the type or the range of the values is none of these.
     """
-    kind = pictures.dtype
+    kind = pictures.dtype.newbyteorder("=")
     if kind == np.uint8:
         return Levels(1, 0)
     if kind == np.uint16:
@@ -210,7 +210,7 @@ class ArrayFile:
         """The samples, and the labels if there are any."""
         try:
             with self._path.open("rb") as file:
-                if file.read(4) == b"PK\x03\x04":
+                if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):  # the latter begins one without arrays
                     file.seek(0)
                     samples, labels = self._unpacked(np.load(file, allow_pickle=False))
                 else:

@@ -55,7 +55,7 @@ class Hub:
         self._images = table.select_columns(images[:1]).cast_column(images[0], datasets.Image(decode=False))
         self._labels: Labels = (None, ())
         if classes:
-            labels = np.asarray(table[classes[0]], dtype=np.int64)
+            labels = np.array([-1 if it is None else it for it in table[classes[0]]], dtype=np.int64)
             if labels.min(initial=0) >= 0:  # -1 stands for an unknown class
                 self._labels = labels, tuple(table.features[classes[0]].names)
 
