@@ -198,8 +198,10 @@ class Player:
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would go on changing what it was given
         match_memory_format(self.optimizer)
         for group, kept, given in zip(self.optimizer.param_groups, settings, self._settings, strict=True):
-            group.update(kept)
-            _set(group, "lr", given["lr"])
+            group.update(kept)  # what recorded programs read, or have switched on, stays there
+            for name, value in given.items():
+                if name != "capturable":
+                    _set(group, name, value)
         self._lr_factor = 1.0
         self._gathered, self._taken = None, 0
         self.updates = state["updates"]
