@@ -144,7 +144,7 @@ def test_a_row_that_is_not_there_is_refused(
     with pytest.raises(SystemExit, match="2"):
         main()
     said = " ".join(capsys.readouterr().err.split())
-    assert "'mnist' is none of ring8, grid25, grid25-long, digits, digits-conditional; mnist and stacked-mnist need" in said
+    assert "'mnist' is none of ring8, grid25, grid25-long, digits, digits-conditional; mnist and stacked" in said
 
 
 # Stacked digits.
