@@ -177,19 +177,25 @@ def test_rows_that_hold_nonsense_tell_nothing(config: Row) -> None:
 
 
 def test_a_finding_begins_and_ends() -> None:
-    wait = lambda step: 0.5 if 2000 <= step < 6000 else 0.0  # noqa: E731
+    def wait(step: int) -> float:
+        return 0.5 if 2000 <= step < 6000 else 0.0
+
     (finding,) = diagnose(CONFIG, rows(healthy_log, data_wait=wait))
     assert (finding.kind, finding.since_step, finding.last_step, finding.ended) == ("data_starved", 2000, 5800, True)
 
 
 def test_a_finding_that_comes_back_begins_anew() -> None:
-    wait = lambda step: 0.5 if step < 1000 or step >= 9000 else 0.0  # noqa: E731
+    def wait(step: int) -> float:
+        return 0.5 if step < 1000 or step >= 9000 else 0.0
+
     (finding,) = diagnose(CONFIG, rows(healthy_log, data_wait=wait))
     assert (finding.since_step, finding.ended) == (9000, False)
 
 
 def test_one_good_row_ends_nothing() -> None:
-    wait = lambda step: 0.0 if step == 5000 else 0.5  # noqa: E731
+    def wait(step: int) -> float:
+        return 0.0 if step == 5000 else 0.5
+
     diagnosis = Diagnosis(CONFIG)
     for row in rows(healthy_log, 26, data_wait=wait):
         diagnosis.log(row)
@@ -207,7 +213,9 @@ def test_live_and_afterwards_are_the_same() -> None:
 
 
 def test_the_worst_comes_first_and_what_is_over_last() -> None:
-    wait = lambda step: 0.5 if step < 2000 else 0.0  # noqa: E731
+    def wait(step: int) -> float:
+        return 0.5 if step < 2000 else 0.0
+
     findings = diagnose(
         CONFIG,
         log=rows(healthy_log, data_wait=wait),

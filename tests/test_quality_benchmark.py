@@ -128,9 +128,9 @@ def test_bounds(value: float, bound: str, kept: bool) -> None:
 def test_rows_that_need_data_are_there_when_it_is() -> None:
     from quality import rows
 
-    assert not {"mnist", "stacked-mnist", "cifar10"} & rows(None, None, Path("made")).keys()
+    assert not {"mnist", "stacked-mnist", "stacked-mnist-long", "cifar10"} & rows(None, None, Path("made")).keys()
     there = rows(Path("m.tar"), Path("c.tar"), Path("made"))
-    assert {"mnist", "stacked-mnist", "cifar10"} < there.keys()
+    assert {"mnist", "stacked-mnist", "stacked-mnist-long", "cifar10"} < there.keys()
     assert there["mnist"].size == 32
     assert not Path("made").exists()
 

@@ -1,10 +1,8 @@
 """Carrying out a plan: the runs that are not done yet, one after another."""
 
 import math
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 
 from poise.config import Config, differences
@@ -157,8 +155,6 @@ class Table:
             )
             verdict = verdict_of_outcome(session.train(), *self.goal)
         except Exception as error:  # whatever it is: it is this run's, and the others go on
-            if environ.get("POISE_DEBUG"):
-                traceback.print_exc()
             verdict = verdict_of_error(error, run, *self.goal)
         value = "" if verdict.value is None else f"{self.goal.metric} {verdict.value:.4g}"
         self._say(f"  {'; '.join(filter(None, (value, verdict.reason)))}")

@@ -7,10 +7,8 @@ from its last checkpoint.
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import environ
 from pathlib import Path
 from typing import TypeVar
 
@@ -190,8 +188,6 @@ class Study:
             )
             verdict = verdict_of_outcome(session.train(), *self.goal)
         except Exception as error:  # whatever it is: it is this trial's, and the others go on
-            if environ.get("POISE_DEBUG"):
-                traceback.print_exc()
             verdict = verdict_of_error(error, run, *self.goal)
         return verdict, values
 

@@ -1,9 +1,11 @@
 """What the end of a training means for a study."""
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
+from os import environ
 from typing import Any
 
 from poise.errors import NonFiniteError, PoiseError
@@ -66,12 +68,16 @@ def verdict_of_outcome(outcome: Outcome, metric: str, higher_is_better: bool) ->
 def verdict_of_error(error: Exception, run: Run, metric: str, higher_is_better: bool) -> Verdict:
     """What an error means that ended a training: broken numbers are the settings' fault, and the search learns of them.
 
+    With ``POISE_DEBUG`` set, the traceback is printed, as it is for errors that end a command.
+
     Args:
         error: what was raised.
         run: the trial's run.
         metric: the number that the study is about.
         higher_is_better: whether it is better high.
     """
+    if environ.get("POISE_DEBUG"):
+        traceback.print_exception(error)
     text = str(error) if isinstance(error, PoiseError) else f"{type(error).__name__}: {error}"
     state = VerdictState.PRUNED if isinstance(error, NonFiniteError) else VerdictState.FAILED
     return Verdict(state, best_value(run, metric, higher_is_better), text)
