@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import torch
+import yaml
 
 from poise.balance import Alternating, Simultaneous
 from poise.config import Config, build, differences, dump, override, parse, parse_file
@@ -34,6 +35,17 @@ def test_text_round_trip(tmp_path: Any) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(dump(one))
     assert parse(parse_file(path)) == one
+
+
+@pytest.mark.parametrize(
+    "name", ["1e5", "2E-4", "0x1F", "017", "1_000", "1:30", "on", "null", "~", "1.5", "2026-11-22"]
+)
+def test_names_that_read_like_values_stay_names(name: str, tmp_path: Any) -> None:
+    one = config(data=name)
+    path = tmp_path / "config.yaml"
+    path.write_text(dump(one))
+    assert parse(parse_file(path)) == one
+    assert yaml.safe_load(path.read_text())["data"] == name
 
 
 def test_frozen() -> None:

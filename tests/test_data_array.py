@@ -152,6 +152,23 @@ def test_vectors_must_be_finite(bad: float) -> None:
         load(values)
 
 
+def test_vectors_beyond_the_precision_of_float32_are_refused() -> None:
+    values = np.zeros((5, 3))
+    values[:, 2] = 1_700_000_000 + np.arange(5)
+    said = r"cannot tell apart what column 2 holds, values from 1700000000\.0 to 1700000004\.0: subtract 1700000000\.0"
+    for kind in (np.float64, np.int64):
+        with pytest.raises(DataError, match=said):
+            load(values.astype(kind))
+
+
+@pytest.mark.parametrize(
+    "column", [1e6 + np.arange(2), np.full(2, 1e9 + 1), np.array([1e9, 2e9]), np.array([0.1, 0.3])]
+)
+def test_vectors_within_the_precision_of_float32_are_taken(column: NDArray[Any]) -> None:
+    data = load(column[:, None])
+    np.testing.assert_allclose(data.restore(data.tensor(np.arange(2)))[:, 0], column, rtol=1e-6)
+
+
 def test_vectors_have_no_size() -> None:
     with pytest.raises(DataError, match=r"size is 32, and the data is vectors"):
         load(np.zeros((5, 3)), size=32)

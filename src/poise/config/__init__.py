@@ -28,7 +28,7 @@ from poise.config.schema import (
     SamplesConfig,
     WarmupConfig,
 )
-from poise.config.text import differences, dump, merge, override, parse, parse_file
+from poise.config.text import differences, dump, merge, override, parse, parse_file, to_yaml
 
 __all__ = [
     "OPTIMIZERS",
@@ -57,4 +57,5 @@ __all__ = [
     "parse_file",
     "precision_for",
     "require_processes",
+    "to_yaml",
 ]

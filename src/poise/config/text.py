@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from poise.config.schema import Config
 from poise.errors import ConfigError, nearest
 
-__all__ = ["differences", "dump", "merge", "override", "parse", "parse_file"]
+__all__ = ["differences", "dump", "merge", "override", "parse", "parse_file", "to_yaml"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,6 +42,16 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+.0123456789"),
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that readers of YAML 1.1 or of 1.2 would take for something else, such as a folder's name ``1e5``."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *_Loader.yaml_implicit_resolvers.get(first, [])]
+    for first in {**yaml.SafeDumper.yaml_implicit_resolvers, **_Loader.yaml_implicit_resolvers}
+}
 
 
 def _load(text: str) -> Any:
@@ -76,7 +86,12 @@ def parse_file(path: Path) -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """The config as YAML; :func:`parse` gives it back."""
-    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    return to_yaml(config.model_dump(mode="json", by_alias=True))
+
+
+def to_yaml(fields: Mapping[str, Any]) -> str:
+    """Nested settings as YAML, in their order; :func:`parse_file` gives them back."""
+    return yaml.dump(dict(fields), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def override(fields: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

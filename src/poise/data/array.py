@@ -30,6 +30,7 @@ _LABELS = ("labels", "y")
 _BLOCK_BYTES = 1 << 24
 _LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
+_MOST_MOVED = 0.01
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
 
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -320,6 +321,17 @@ def _fitted(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return fitted
 
 
+def _require_told_apart(low: NDArray[Any], high: NDArray[Any], moved: NDArray[Any], source: str) -> None:
+    """Refuse columns whose values float32 moves by much of their range, such as times in seconds since 1970."""
+    lost = np.flatnonzero((high > low) & (moved > _MOST_MOVED * (high - low)))
+    if lost.size:
+        column = int(lost[0])
+        raise DataError(
+            f"{source}: float32 cannot tell apart what column {column} holds, values from {low[column]} to "
+            f"{high[column]}: subtract {low[column]} from it first"
+        )
+
+
 def _standardize(
     array: NDArray[Any], out: NDArray[np.float32], source: str, progress: Progress | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -329,7 +341,7 @@ def _standardize(
             f"{source}: vectors of shape {array.shape} and type {array.dtype}; they must have columns, of integers or "
             "floats"
         )
-    total = np.zeros(array.shape[1])
+    total, moved = np.zeros(array.shape[1]), np.zeros(array.shape[1])
     low, high = np.full(array.shape[1], np.inf), np.full(array.shape[1], -np.inf)
     for start, block in each(_blocks(array), _count_blocks(array), progress):
         rows = out[start : start + len(block)]
@@ -342,7 +354,9 @@ def _standardize(
                 f"{source}: row {bad} holds NaN, infinity or a number too large for float32; remove or repair such rows"
             )
         total += rows.sum(axis=0, dtype=np.float64)
-        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        moved = np.maximum(moved, np.abs(rows - block.astype(np.float64)).max(axis=0))
+    _require_told_apart(low, high, moved, source)
     mean = total / len(array)
     squares = np.zeros(array.shape[1])
     for _, rows in _blocks(out):

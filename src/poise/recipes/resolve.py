@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from poise.config import Config, merge, override, parse, parse_file
+from poise.config import Config, merge, override, parse, parse_file, to_yaml
 from poise.data import Data
 from poise.errors import ConfigError, nearest
 from poise.recipes.recipes import default_for
@@ -85,9 +83,7 @@ def as_recipe(config: Config, data: Data, size: int | None = None) -> str:
     merged = merge(base | {"penalties": {}, "constraints": {}}, changed)
     replaced = [key for key in changed if merged[key] != own[key]]
     head = {"recipe": name, "size": size, "replace": replaced}
-    return yaml.safe_dump(
-        {key: value for key, value in head.items() if value} | changed, sort_keys=False, allow_unicode=True
-    )
+    return to_yaml({key: value for key, value in head.items() if value} | changed)
 
 
 _OF_THE_DATA = ("recipe", "data", "fingerprint", "classes")

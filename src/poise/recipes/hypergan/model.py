@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from poise.config import to_yaml
 from poise.data.picture import check_size
 from poise.errors import ConfigError, DataError
 from poise.recipes.hypergan.document import inner, read
@@ -52,7 +51,7 @@ class Imported:
             if notes:
                 lines += ["", title, *(f"  {note}" for note in notes)]
         head = "".join(f"# {_printable(line)}".rstrip() + "\n" for line in lines)
-        return head + "\n" + yaml.safe_dump({"recipe": BASE, **self.settings}, sort_keys=False, allow_unicode=True)
+        return head + "\n" + to_yaml({"recipe": BASE, **self.settings})
 
 
 def _printable(line: str) -> str:
