@@ -237,6 +237,19 @@ def test_a_part_without_the_recipes_options_is_a_recipe(recipe: str, set_: str, 
     assert not differences(resolve(data, str(file)), config)
 
 
+@pytest.mark.parametrize("ends", [{"steps": 50}, {"kimg": 3.0}, {"steps": 50, "kimg": 3.0}])
+def test_the_end_that_was_asked_for_is_in_the_recipe(ends: dict[str, float], tmp_path: Path) -> None:
+    data, file = load("digits"), tmp_path / "best.yaml"
+    asked = resolve(data, "vanilla", ends)
+    file.write_text(as_recipe(asked, data))
+    found = resolve(data, str(file))
+    assert (found.steps, found.kimg) == (ends.get("steps"), ends.get("kimg"))
+    own = resolve(data, "vanilla")
+    file.write_text(as_recipe(own.model_copy(update={"steps": 50}), data))
+    found = resolve(data, str(file))
+    assert (found.steps, found.kimg) == (50, own.kimg)
+
+
 def test_the_size_that_was_asked_for_is_in_the_recipe(tmp_path: Path) -> None:
     data, file = load("digits"), tmp_path / "best.yaml"
     file.write_text(as_recipe(resolve(data, "vanilla"), data))

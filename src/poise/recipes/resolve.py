@@ -80,6 +80,8 @@ def as_recipe(config: Config, data: Data, size: int | None = None) -> str:
     name = config.recipe or default_for(data)
     base, own = (it.model_dump(mode="json", by_alias=True) for it in (RECIPES[name](data), config))
     changed = {key: value for key, value in own.items() if value != base[key] and key not in _OF_THE_DATA}
+    if any(end in changed for end in _ENDS):
+        changed |= {end: own[end] for end in _ENDS}  # since an end takes the place of both of the recipe's
     merged = merge(base | {"penalties": {}, "constraints": {}}, changed)
     replaced = [key for key in changed if merged[key] != own[key]]
     head = {"recipe": name, "size": size, "replace": replaced}
