@@ -345,6 +345,13 @@ def test_scores_of_other_programs_of_which_more_is_better(name: str) -> None:
     assert found({"metrics": lines}, {}).keys() == {"past_best"}
 
 
+def test_a_score_that_fell_to_nothing_is_told_as_it_is() -> None:
+    lines = [{"step": i, "recall": it} for i, it in enumerate([0.1, 0.5, 0.9, 0.0, 0.0, 0.0])]
+    finding = found({"metrics": lines}, {})["past_best"]
+    assert "best at step 2 (0.9) and has been 0 for 3 evaluations" in finding.cause
+    assert finding.evidence == {"recall": 0.0, "best": 0.9, "best_step": 2.0}
+
+
 def test_a_best_that_may_as_well_be_zero_is_no_measure_of_what_is_severe() -> None:
     def judged(last: float, std: float) -> Finding | None:
         kids = [0.1, -0.0001, last, last, last]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from math import inf, isfinite
 from statistics import median
 
 from poise.diagnosis.course import Course, Points, number
@@ -63,13 +64,17 @@ def past_best(course: Course) -> Sign | None:
         return None
     worse = next(step for step, value in points if step > best_step and _is_far_worse(course, name, value, best))
     times = _times(course, name, median(recent), best)
+    since = f"{times:.2g} times worse" if isfinite(times) else "0"
     is_early = course.share is not None and course.share < _EARLY
     is_known = _is_higher_better(name) or best >= _noise(course, name)
     return Sign(
         SEVERE if times >= 2 and is_known and not is_early else WARNING,
-        rounded(**{name: recent[-1], "best": best, "best_step": float(best_step), "times_worse": times}),
-        f"{name} was best at step {best_step:,} ({best:.4g}) and has been {times:.2g} times worse for "
-        f"{len(recent)} evaluations: from there on the training spoilt what it had learned.",
+        rounded(
+            **{name: recent[-1], "best": best, "best_step": float(best_step)},
+            times_worse=times if isfinite(times) else None,
+        ),
+        f"{name} was best at step {best_step:,} ({best:.4g}) and has been {since} for {len(recent)} evaluations: from "
+        "there on the training spoilt what it had learned.",
         "Take the best checkpoint, which is kept. To go further, begin from there with half of both learning rates, "
         "or let them decay by a cosine schedule.",
         worse,
@@ -135,7 +140,7 @@ def _is(name: str, scores: Iterable[str]) -> bool:
 def _times(course: Course, name: str, value: float, best: float) -> float:
     """How many times worse; of a best that may as well be 0, as that of KID, than what it is known to within."""
     if _is_higher_better(name):
-        return best / value if value > 0 else float("inf") if best > 0 else 1.0
+        return best / value if value > 0 else inf if best > 0 else 1.0
     known = max(best, _noise(course, name))
     return value / known if known > 0 else 1.0
 
