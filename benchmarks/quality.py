@@ -62,7 +62,8 @@ class Row:
         judge: measures samples as files have them, where `poise evaluate` cannot.
         targets: bounds that every seed must keep, by the names of numbers: ``>= 8`` and the like.
         published: what others report, a line each.
-        by_hand: whether a DCGAN loop written by hand is trained as long: its mean KID and FID shall be twice as large.
+        times_by_hand: a DCGAN loop written by hand is trained as long: its mean KID and FID shall be so many times as
+            large; None where there is no such loop.
     """
 
     what: str
@@ -75,18 +76,18 @@ class Row:
     judge: Judge | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
     published: Sequence[str] = ()
-    by_hand: bool = False
+    times_by_hand: float | None = None
 
 
 _PACGAN = "Lin et al. 2017, PacGAN, arXiv 1712.04086, table 1"
 
 _STACKED_IMAGES = 100_000
 _STACKED_GAMMA = "{weight: {class: cosine, from: 1, to: 0.05}, every: 2}"
-_STACKED_LR = "{class: cosine, from: 5e-4, to: 1e-5}"
+_STACKED_ADAM = (("lr", "{class: cosine, from: 2e-3, to: 2e-5}"), ("betas", "[0, 0.99]"))
 _STACKED = (
     *("--recipe", "relativistic", "--set", "generator.width=48", "--set", "discriminator.width=48"),
     *("--set", f"penalties.r1={_STACKED_GAMMA}", "--set", f"penalties.r2={_STACKED_GAMMA}"),
-    *("--set", f"g_optimizer.lr={_STACKED_LR}", "--set", f"d_optimizer.lr={_STACKED_LR}"),
+    *(it for name, value in _STACKED_ADAM for player in "gd" for it in ("--set", f"{player}_optimizer.{name}={value}")),
     # Images without labels are compared pixel by pixel, which says nothing here: the last checkpoint is taken.
     *("--set", "evaluate.every_kimg=1000"),
 )
@@ -140,19 +141,23 @@ def rows(mnist: Path | None, cifar10: Path | None, made: Path) -> dict[str, Row]
         made: the folder for data that is made of others'.
     """
     found = vectors()
-    found["digits"] = Row("digits of 8 x 8", "digits", ("--kimg", "400"), "kid,fid", 1797, by_hand=True)
+    found["digits"] = Row("digits of 8 x 8", "digits", (), "kid,fid", 1797, times_by_hand=2)
+    # A plain loop comes nearer, the longer both are trained.
+    found["digits-long"] = replace(
+        found["digits"], what="the same for more than twice as long", train=("--kimg", "400"), times_by_hand=1.5
+    )
     found["digits-conditional"] = replace(
         found["digits"], what="the same by networks that know the classes", train=("--kimg", "400", "--conditional")
     )
     if mnist is not None:
         # The default for 32 x 32, r3gan, takes twice the time for an image.
         plain_networks = ("--recipe", "thumbnails", "--kimg", "150")
-        found["mnist"] = Row("MNIST at 32 x 32", str(mnist), plain_networks, "kid,fid", 5000, size=32, by_hand=True)
+        found["mnist"] = Row("MNIST at 32 x 32", str(mnist), plain_networks, "kid,fid", 5000, size=32, times_by_hand=2)
         found["stacked-mnist"] = stacked_mnist(mnist, made)
         found["stacked-mnist-long"] = replace(
             found["stacked-mnist"],
-            what="the same for three times as long",
-            train=("--kimg", "2600", *_STACKED),
+            what="the same for more than twice as long",
+            train=("--kimg", "1500", *_STACKED),
             targets={"modes": ">= 1000", "modes_kl": "<= 0.04", "seconds": "<= 5400"},
         )
     if cifar10 is not None:
@@ -166,7 +171,7 @@ def stacked_mnist(mnist: Path, made: Path) -> Row:
     return Row(
         "three MNIST digits in one image, 1,000 modes",
         str(path),
-        ("--kimg", "880", *_STACKED),
+        ("--kimg", "600", *_STACKED),
         "",
         26_000,
         prepare=lambda: stacked.stack(load_digits(), _STACKED_IMAGES, path),
@@ -240,7 +245,7 @@ def train_by_hand(row: Row, seed: int, seconds: float) -> Numbers:
 # Tables.
 
 _SHOWN = ("modes", "high_quality", "modes_kl", "kid", "fid", "seconds")
-_COMPARED, _TIMES_AS_GOOD = ("kid", "fid"), 2
+_COMPARED = ("kid", "fid")
 
 
 def keeps(value: float, bound: str) -> bool:
@@ -252,14 +257,15 @@ def worst(name: str, values: Sequence[float], row: Row) -> float:
     return min(values) if row.targets.get(name, "<=").startswith(">=") else max(values)
 
 
-def is_twice_as_good(row: Row, seeds: Sequence[Mapping[str, Numbers]]) -> bool:
-    """Whether the loop by hand, where there is one, has twice the mean of poise in each number that is compared."""
+def is_good_beside(row: Row, seeds: Sequence[Mapping[str, Numbers]]) -> bool:
+    """Whether the loop by hand has so many times the mean of poise in each number that is compared, as the row asks."""
+    if row.times_by_hand is None:
+        return True
     means = (
         tuple(statistics.mean(seed[way][number] for seed in seeds) for way in ("by hand", "poise"))
         for number in _COMPARED
-        if row.by_hand
     )
-    return all(by_hand >= _TIMES_AS_GOOD * poise for by_hand, poise in means)
+    return all(by_hand >= row.times_by_hand * poise for by_hand, poise in means)
 
 
 def table(name: str, row: Row, results: Mapping[str, Mapping[str, Numbers]]) -> list[str]:
@@ -277,8 +283,8 @@ def table(name: str, row: Row, results: Mapping[str, Mapping[str, Numbers]]) -> 
         bound = row.targets.get(number, "")
         lines.append(f"| {number} | {statistics.mean(values):.4g} | {worst(number, values, row):.4g} | {bound} |")
         beside = [it["by hand"][number] for it in seeds if "by hand" in it and number in it["by hand"]]
-        if beside:
-            bound = f">= {_TIMES_AS_GOOD * statistics.mean(values):.4g}" if number in _COMPARED else ""
+        if beside and row.times_by_hand is not None:
+            bound = f">= {row.times_by_hand * statistics.mean(values):.4g}" if number in _COMPARED else ""
             mean, most = statistics.mean(beside), worst(number, beside, row)
             lines.append(f"| {number}, DCGAN by hand | {mean:.4g} | {most:.4g} | {bound} |")
     return [*lines, "", *(f"- {line}" for line in row.published), ""]
@@ -294,7 +300,7 @@ def measure(
         for seed in range(seeds):
             numbers = results.setdefault("rows", {}).setdefault(name, {}).setdefault(str(seed), {})
             ways: dict[str, Callable[[], Numbers]] = {"poise": partial(train, row, seed, runs / f"{name}-{seed}")}
-            if row.by_hand:
+            if row.times_by_hand is not None:
                 ways["by hand"] = lambda row=row, seed=seed, numbers=numbers: train_by_hand(
                     row, seed, numbers["poise"]["seconds"]
                 )
@@ -336,7 +342,7 @@ def main() -> None:
         for number, bound in row.targets.items()
         for seed in results[name].values()
     ]
-    kept += [is_twice_as_good(row, list(results[name].values())) for name, row in chosen.items()]
+    kept += [is_good_beside(row, list(results[name].values())) for name, row in chosen.items()]
     raise SystemExit(0 if all(kept) else 1)
 
 
