@@ -68,7 +68,7 @@ def test_tables_have_mean_and_worst() -> None:
     from quality import Row, table
 
     row = Row(
-        "a ring", "ring8", (), "modes", 200, targets={"modes": ">= 8"}, published=("GAN: 6.3 modes",), times_by_hand=2
+        "a ring", "ring8", (), "modes", 200, targets={"modes": ">= 8"}, published=("GAN: 6.3 modes",), by_hand=True
     )
     ways = [
         {"poise": {"modes": 8, "modes_kl": 0.5, "seconds": 10.0}, "by hand": {"modes": 4, "seconds": 10.0}},
@@ -94,25 +94,25 @@ def test_tables_have_mean_and_worst() -> None:
     ("kid", "fid", "is_so"), [(0.002, 0.4, True), (0.0021, 0.4, False), (0.002, 0.41, False), (-0.0001, 0.1, True)]
 )
 def test_poise_shall_be_twice_as_good_as_a_loop_by_hand(kid: float, fid: float, is_so: bool) -> None:
-    from quality import Row, is_good_beside, table
+    from quality import Row, is_twice_as_good, table
 
-    row = Row("digits", "digits", (), "kid,fid", 10, times_by_hand=2)
+    row = Row("digits", "digits", (), "kid,fid", 10, by_hand=True)
     seeds = [{"poise": {"kid": kid + it, "fid": fid}, "by hand": {"kid": 0.004, "fid": 0.8}} for it in (-1e-4, 1e-4)]
-    assert is_good_beside(row, seeds) is is_so
+    assert is_twice_as_good(row, seeds) is is_so
     lines = table("digits", row, {str(seed): numbers for seed, numbers in enumerate(seeds)})
     assert f"| fid, DCGAN by hand | 0.8 | 0.8 | >= {2 * fid:.4g} |" in lines
 
 
 def test_rows_without_a_loop_by_hand_are_not_compared() -> None:
-    from quality import Row, is_good_beside
+    from quality import Row, is_twice_as_good
 
-    assert is_good_beside(Row("a ring", "ring8", (), "modes", 10), [{"poise": {"modes": 8.0}}])
+    assert is_twice_as_good(Row("a ring", "ring8", (), "modes", 10), [{"poise": {"modes": 8.0}}])
 
 
 def test_a_loop_by_hand_is_measured_alike() -> None:
     from quality import Row, train_by_hand
 
-    row = Row("digits", "digits", (), "swd", 300, times_by_hand=2)
+    row = Row("digits", "digits", (), "swd", 300, by_hand=True)
     numbers = train_by_hand(row, 0, 0.2)
     assert (numbers["real_samples"], numbers["fake_samples"], numbers["seconds"]) == (300, 300, 0.2)
     assert math.isfinite(numbers["swd"])

@@ -30,8 +30,9 @@ _LABELS = ("labels", "y")
 _BLOCK_BYTES = 1 << 24
 _LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
-_MOST_MOVED = 0.01
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
+_MOST_MOVED = 0.01
+"""By how much of its range a column of vectors may be moved where float32 rounds it."""
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
