@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from poise.cli import main
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """What a test draws does not depend on which tests were before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -329,7 +329,7 @@ class _Subject(ABC):
                 first, second = self.derivatives(self.level, x), self.derivatives(self.slope, x)
             except Exception:  # Whatever this network cannot do in float64, nobody asks of it.
                 return True
-            if _agree(*second, share=1e-2) or not _agree(*first, share=1e-4):
+            if _agree(*second, share=1e-4) or not _agree(*first, share=1e-4):
                 return True
         return False
 
