@@ -190,6 +190,20 @@ def test_thumbnails_is_relativistic_with_rates_that_fall() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("has_gpu", "size", "rates"), [(False, "nano", (2e-3, 2e-5, None)), (True, "small", (4e-4, 1e-4, 75.0))]
+)
+def test_r3gan_has_rates_for_its_size(
+    has_gpu: bool, size: str, rates: tuple[float, float, float | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    one = resolve(load(images(8, 32)), "r3gan")
+    assert one.generator.options == one.discriminator.options == {"size": size}
+    assert one.g_optimizer == one.d_optimizer
+    lr = one.g_optimizer.lr.options
+    assert (lr["from"], lr["to"], lr.get("end")) == rates
+
+
 def test_r3gan_trains_at_32() -> None:
     images = load(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     built = build(resolve(images, "r3gan", {"batch": 4}, ["generator.size=nano"]), images.shape, make_fabric("cpu"))

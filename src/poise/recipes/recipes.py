@@ -229,9 +229,9 @@ def r3gan(data: Data) -> Config:
     # The paper's networks see 512 images at a time, and noise in a mean over fewer asks for a stronger penalty.
     penalty = PenaltyConfig(weight=_cosine(8 * gamma, 0.8 * gamma))
     burn_in = _kimg(data) / 2
-    optimizer = OptimizerConfig(
-        class_="Adam", lr=_cosine(4e-4, 1e-4, burn_in), betas=(0.0, _cosine(0.9, 0.99, burn_in))
-    )
+    # The smallest networks, which are for short trainings, take the rates of `thumbnails`.
+    rate = _cosine(2e-3, 2e-5) if size == "nano" else _cosine(4e-4, 1e-4, burn_in)
+    optimizer = OptimizerConfig(class_="Adam", lr=rate, betas=(0.0, _cosine(0.9, 0.99, burn_in)))
     part = Part(class_="r3gan", size=size)
     return _config(
         data,
