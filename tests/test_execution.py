@@ -116,7 +116,7 @@ VARIANTS: dict[str, Callable[[], dict[str, Any]]] = {
     "balanced": lambda: {"balance": Balanced()},
     "gathered": lambda: {"balance": Accumulate(2)},
     "extragradient": lambda: {"d_optimizer": lambda weights: Extragradient(sgd(weights))},
-    "warm-up": lambda: {"warmup": Autoencoder(mlp_discriminator((2,), width=8, depth=1, outputs=4), 2, sgd)},
+    "warm-up": lambda: {"warmup": Autoencoder(sequence(linear(2, 8), nn.ReLU, linear(8, 4)), 2, sgd)},
 }
 
 
