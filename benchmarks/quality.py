@@ -59,7 +59,7 @@ class Row:
         samples: how many are measured.
         size: the side of images, in pixels, where it is not the data's own.
         prepare: makes the data, where it is not there yet.
-        judge: measures samples as files have them, where `poise evaluate` cannot.
+        judge: measures samples as files have them, of the last checkpoint, where `poise evaluate` cannot.
         targets: bounds that every seed must keep, by the names of numbers: ``>= 8`` and the like.
         published: what others report, a line each.
         by_hand: whether a DCGAN loop written by hand is trained as long: its mean KID and FID shall be twice as large.
@@ -87,7 +87,7 @@ _STACKED = (
     *("--recipe", "relativistic", "--set", "discriminator.width=48"),
     *("--set", f"penalties.r1={_STACKED_GAMMA}", "--set", f"penalties.r2={_STACKED_GAMMA}"),
     *(it for name, value in _STACKED_ADAM for player in "gd" for it in ("--set", f"{player}_optimizer.{name}={value}")),
-    # Images without labels are compared pixel by pixel, which says nothing here: the last checkpoint is taken.
+    # Images without labels are compared pixel by pixel, which says nothing here: the last checkpoint is judged.
     *("--set", "evaluate.every_kimg=1000"),
 )
 
@@ -205,7 +205,7 @@ def train(row: Row, seed: int, run: Path) -> Numbers:
 
 def judged(row: Row, run: Path) -> Numbers:
     if row.judge is not None:
-        return row.judge(Sampler(Run(run), "cpu").sample(row.samples, _SEED))
+        return row.judge(Sampler(Run(run), "cpu", checkpoint="last").sample(row.samples, _SEED))
     evaluate = ("evaluate", str(run), "--metrics", row.metrics, "--samples", str(row.samples), "--seed", str(_SEED))
     return numbers_of(json.loads(command(*evaluate, "--json")))
 
@@ -294,6 +294,8 @@ def measure(
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     results["about"] = about()
     for name, row in there.items():
+        if results.setdefault("settings", {}).setdefault(name, list(row.train)) != list(row.train):
+            raise SystemExit(f"{path} has trainings of {name} with other settings; give another --json and --runs")
         for seed in range(seeds):
             numbers = results.setdefault("rows", {}).setdefault(name, {}).setdefault(str(seed), {})
             ways: dict[str, Callable[[], Numbers]] = {"poise": partial(train, row, seed, runs / f"{name}-{seed}")}

@@ -60,6 +60,10 @@ def test_every_range_becomes_bytes(values: NDArray[Any], expected: NDArray[Any])
         (BYTES.astype(np.int32) - 1, "int32 from -1 to 254"),
         (BYTES.astype(np.float32) - 128, "float32 from -128 to 127"),
         (BYTES / 200, "float64 from 0 to 1.275"),
+        (
+            BYTES.astype(np.uint16),
+            "uint16 and none is above 255; taken as 16 bits, all would be nearly black: give them",
+        ),
         (BYTES + 0j, "complex128; they must be integers, floats or bool"),
         (np.where(np.arange(4)[:, None, None, None] == 2, np.nan, BYTES / 255), "picture 2 holds NaN or infinity"),
     ],

@@ -72,14 +72,14 @@ def test_labelled_images_are_measured_by_their_own_classifier(digits: Data) -> N
 def test_other_data_is_measured_as_it_is() -> None:
     few = replace(pictures(40), labels=np.arange(40) % 2, classes=("a", "b"))  # too few to learn from
     vectors = from_array(np.random.default_rng(0).normal(size=(50, 3)), None, "vectors")
-    for data in (pictures(), few, vectors):
+    for data, features in ((pictures(), "raw"), (few, "raw"), (vectors, "standardized")):
         made = evaluation(data)
-        assert (made.features, made.metrics, made.metric) == ("raw", ("swd",), "swd")
+        assert (made.features, made.metrics, made.metric) == (features, ("swd",), "swd")
 
 
 def test_where_the_density_is_known_the_best_is_what_is_nearest_to_it() -> None:
     made = evaluation(load("ring8"))
-    assert (made.features, made.metrics, made.metric) == ("raw", ("modes", "swd"), "mixture_kl")
+    assert (made.features, made.metrics, made.metric) == ("standardized", ("modes", "swd"), "mixture_kl")
     assert not made.higher_is_better
 
 
@@ -124,11 +124,11 @@ def test_every_metric_gives_the_numbers_that_the_table_says(digits: Data, tmp_pa
 def test_perfect_points_capture_all_modes() -> None:
     ring = load("ring8")
     row = evaluation(ring, samples=2500).score(as_samples(ring, 2500))
-    assert (row["modes"], row["features"]) == (8, "raw")
+    assert (row["modes"], row["features"]) == (8, "standardized")
+    assert row["other_features"] == dict.fromkeys(METRICS["modes"].numbers, "raw")  # in the units of the density
     assert row["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
     assert max(row["modes_kl"], row["mixture_kl"]) < 0.01
     assert "features_id" not in row
-    assert "other_features" not in row
 
 
 def test_samples_are_rounded_as_saved_images_are(digits: Data) -> None:
@@ -280,14 +280,54 @@ def test_classes_of_too_few_samples_are_left_out_and_said(digits: Data) -> None:
     settings = EvaluateConfig(samples=45, metrics="swd", features="raw")
     made = Evaluation(digits, settings, CPU, say=lines.append)
     labels = made.fake_labels
-    counts = labels.bincount(minlength=10)
+    sides = (labels, torch.from_numpy(digits.labels[made.chosen]))
+    counts = torch.stack([side.bincount(minlength=10) for side in sides]).amin(0)
     few = [name for name, count in zip(digits.classes, counts, strict=True) if count < 4]
     assert 0 < len(few) < 8
     row = made.by_class(as_samples(digits, 45), labels)
     assert list(row["kid_by_class"]) == [name for name in digits.classes if name not in few]
     assert lines == [f"No KID of {', '.join(few)}: a class needs 4 real and 4 generated samples"]
-    assert made.by_class(as_samples(digits, 45), torch.zeros(45, dtype=torch.int64).fill_(int(few[0]))) == {}
+    assert made.by_class(as_samples(digits, 45), torch.full((45,), int(counts.argmin()))) == {}
     assert lines[1].startswith("No KID of 0, 1, 2, 3, 4, 5, 6, 7 and 2 more: ")
+
+
+def test_labels_of_fakes_are_drawn_apart_from_those_of_the_real_samples(digits: Data) -> None:
+    """Two halves of the data with equal counts of classes have a KID below 0: on average it must be 0."""
+    made = evaluation(digits, samples=1000)
+    assert digits.labels is not None
+    labels, chosen = made.fake_labels, torch.from_numpy(digits.labels[made.chosen])
+    assert not torch.equal(labels.bincount(), chosen.bincount())
+    assert torch.equal(labels, evaluation(digits, samples=1000).fake_labels)
+    assert not torch.equal(labels, evaluation(digits, samples=1000, seed=1).fake_labels)
+    rare = replace(digits, labels=np.arange(len(digits)) // 1500, classes=("often", "rare"))
+    assert evaluation(rare, samples=5000).fake_labels.double().mean() == pytest.approx(297 / 1797, abs=0.02)
+
+
+def test_no_column_of_vectors_outweighs_the_others() -> None:
+    """Dollars, years and shares: where years and shares have collapsed, the numbers say so."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal((50_000, 40, 0.3), (20_000, 12, 0.1), (4000, 3)).astype(np.float32)
+    data = from_array(rows[:2000], None, "vectors")
+    made = evaluation(data, metrics="swd,prdc")
+    fakes = rows[2000:]
+    good = made.score(torch.from_numpy((fakes - data.scaling.center) / data.scaling.scale))
+    fakes[:, 1:] = (40, 0.3)
+    bad = made.score(torch.from_numpy((fakes - data.scaling.center) / data.scaling.scale))
+    assert bad["swd"] > 5 * good["swd"]
+    assert bad["coverage"] < 0.1 < 0.9 < good["coverage"]
+    assert good["features"] == bad["features"] == "standardized"
+    assert "other_features" not in good
+
+
+def test_only_what_was_trained_on_counts_as_copied(digits: Data) -> None:
+    aside = np.arange(500, 1000)
+    made = Evaluation(
+        digits, EvaluateConfig(samples=300, metrics="memorization,kid", features="raw"), CPU, held_out=aside
+    )
+    seen, unseen = (made.score(digits.tensor(rows))["memorization_z"] for rows in (np.arange(300), aside[:300]))
+    assert seen < -3 < unseen
+    pairs = made.nearest_pairs(digits.tensor(np.arange(1000, 1020)), 5)
+    assert np.array_equal(pairs[::2], pairs[1::2])
 
 
 def test_numbers_of_other_features_are_not_compared(digits: Data, tmp_path: Path) -> None:
@@ -403,6 +443,12 @@ def test_evaluate_as_json(poise: Any, trained: Run) -> None:
     assert (facts["checkpoint"], facts["step"], facts["fake_samples"], facts["seed"]) == ("last", 4, 140, 5)
     assert {"fid", "precision", "recall", "density", "coverage"} < set(facts)
     assert "kid" not in facts
+
+
+def test_evaluate_measures_what_no_checkpoint_is_chosen_by(poise: Any, trained: Run) -> None:
+    row = json.loads(poise("evaluate", "r", "--metrics", "memorization", "--json").stdout)
+    assert {"memorization", "memorization_z"} <= set(row)
+    assert "kid" not in row
 
 
 def test_evaluate_draws_the_nearest_pairs(poise: Any, trained: Run, tmp_path: Path) -> None:

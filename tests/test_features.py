@@ -241,5 +241,5 @@ def test_weights_that_cannot_be_fetched(
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_vectors_have_no_features_of_images(name: str) -> None:
-    with pytest.raises(MetricError, match=f"{name} features are of images, and this data is of vectors; take raw ones"):
+    with pytest.raises(MetricError, match=f"{name} features are of images, and this data is of vectors; take stand"):
         FEATURES[name].require(Examples(np.zeros((5, 2), np.float32)))

@@ -38,7 +38,8 @@ def evaluate(
     seed: int = typer.Option(0, min=0, help="Of the latents and of the choice of real samples."),
     features: str | None = typer.Option(
         None,
-        help="raw, classifier (trained on the labels, and kept), inception, dinov2, or auto; left out, the run's own.",
+        help="raw, standardized (vectors), classifier (trained on the labels, and kept), inception, dinov2, or auto; "
+        "left out, the run's own.",
         show_default=False,
     ),
     checkpoint: Which = typer.Option(Which.BEST, help="Which checkpoint's samples: best or last."),

@@ -31,6 +31,7 @@ _BLOCK_BYTES = 1 << 24
 _LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
+_LEAST_OF_16_BITS = 4096
 _MOST_MOVED = 0.01
 """By how much of its range a column of vectors may be moved where float32 rounds it."""
 
@@ -72,8 +73,9 @@ def as_pictures(array: NDArray[Any], source: str) -> NDArray[Any]:
 def levels(pictures: NDArray[Any], source: str) -> Levels:
     """Find out what range the values of pictures are in.
 
-    uint8 is taken as it is; uint16 by its whole range; bool as black and white; floats by the narrowest range of
-    [0, 1], [-1, 1] and [0, 255] that holds them; other integers are taken as they are, if they are in [0, 255].
+    uint8 is taken as it is; uint16 by its whole range, of which its values must use a sixteenth; bool as black and
+    white; floats by the narrowest range of [0, 1], [-1, 1] and [0, 255] that holds them; other integers are taken as
+    they are, if they are in [0, 255].
 
     Args:
         pictures: of any shape, the first axis over pictures.
@@ -86,6 +88,12 @@ def levels(pictures: NDArray[Any], source: str) -> Levels:
     if kind == np.uint8:
         return Levels(1, 0)
     if kind == np.uint16:
+        highest = max(int(block.max()) for _, block in _blocks(pictures))
+        if 0 < highest < _LEAST_OF_16_BITS:
+            raise DataError(
+                f"{source}: the pixels are uint16 and none is above {highest:,}; taken as 16 bits, all would be nearly "
+                "black: give them as uint8, or multiplied up to 65,535"
+            )
         return Levels(1 / 257, 0)
     if kind == np.bool_:
         return Levels(255, 0)

@@ -1,10 +1,14 @@
 """What every metric asks of the features that it is given."""
 
+import torch
 from torch import Tensor
 
 from poise.errors import MetricError, ShapeError
 
-__all__ = ["checked_finite", "checked_pair", "checked_points", "require_one_space"]
+__all__ = ["checked_finite", "checked_many", "checked_pair", "checked_points", "require_one_space"]
+
+# So many samples are looked at at a time.
+_AT_ONCE = 1000
 
 
 def checked_points(points: Tensor, what: str, least: int = 1) -> Tensor:
@@ -19,12 +23,17 @@ def checked_points(points: Tensor, what: str, least: int = 1) -> Tensor:
         ShapeError: when they are not ``(n, d)``.
         MetricError: when there are too few, or some are NaN or infinite.
     """
+    return checked_many(points, what, least).double()
+
+
+def checked_many(points: Tensor, what: str, least: int = 1) -> Tensor:
+    """The same as they are, where they may be so many that they would not fit into memory twice."""
     if points.ndim != 2 or not points.shape[1]:
         raise ShapeError(f"{what} have shape {tuple(points.shape)}; a metric needs (n, d): flatten them")
     if len(points) < least:
         raise MetricError(f"there are {len(points)} {what}, and this metric needs at least {least}: take more samples")
     checked_finite(points, what)
-    return points.double()
+    return points
 
 
 def checked_finite(points: Tensor, what: str) -> None:
@@ -37,7 +46,7 @@ def checked_finite(points: Tensor, what: str) -> None:
     Raises:
         MetricError: saying how many hold some.
     """
-    finite = points.isfinite().flatten(1).all(dim=1)
+    finite = torch.cat([part.isfinite().flatten(1).all(dim=1) for part in torch.split(points, _AT_ONCE)])
     if not finite.all():
         bad = int((~finite).sum())
         raise MetricError(

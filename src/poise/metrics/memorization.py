@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from poise.metrics.checks import checked_pair, checked_points
+from poise.metrics.checks import checked_many, checked_points, require_one_space
 from poise.metrics.nearest import nearest
 
 __all__ = ["Memorization", "memorization"]
@@ -16,8 +16,9 @@ class Memorization(NamedTuple):
     """What :func:`memorization` finds.
 
     Attributes:
-        z: the z-score of the test, C_T; well below 0 (under about -3) the samples are copies, above it they are far
-            from all data.
+        z: the z-score of the test, C_T; well below 0 (under about -3) the samples are nearer to the training data than
+            new data is, because they are copies, or all alike and where data is dense; above it they are far from all
+            data. It takes the samples for independent ones.
         nearer: the probability that a sample is nearer to its training neighbour than unseen data is to its own: 0.5
             where there is no difference, 1 for copies.
         neighbours: the index of each sample's nearest training sample, ``(n,)``, to be shown beside it.
@@ -54,14 +55,17 @@ def memorization(fake: Tensor, train: Tensor, held_out: Tensor | None = None) ->
     Source: Meehan, Chaudhuri and Dasgupta 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models,
     arXiv 2004.05675, section 3.
     """
-    seen, samples = checked_pair(train, checked_points(fake, "fake samples"))
-    checked_points(seen, "training samples", least=2)
-    found, neighbours = nearest(samples, seen)
+    samples = checked_points(fake, "fake samples")
+    seen = checked_many(train, "training samples", least=2)
+    require_one_space(seen.shape[1], samples.shape[1])
+    found, neighbours = nearest(samples.to(seen.device), seen)
     if held_out is None:
         standing = torch.linspace(0, len(seen) - 1, min(len(seen), len(samples)), device=seen.device).round().long()
         expected, _ = nearest(seen[standing], seen, standing)
     else:
-        expected, _ = nearest(checked_pair(train, held_out)[1], seen)
+        unseen = checked_points(held_out, "held-out samples")
+        require_one_space(seen.shape[1], unseen.shape[1])
+        expected, _ = nearest(unseen.to(seen.device), seen)
     u = _above(found, expected)
     m, n = len(found), len(expected)
     z = (u - m * n / 2) / sqrt(m * n * (m + n + 1) / 12)

@@ -57,12 +57,16 @@ class Evidence(Protocol):
         """Features of all that the generator was trained on, ``(N, d)``."""
 
     @property
-    def real_raw(self) -> Tensor:
-        """Real samples as files have them, flattened, ``(n, d)``, float32."""
+    def real_values(self) -> Tensor:
+        """Real samples themselves, flattened, ``(n, d)``, float32: pixels, or vectors in units that can be compared."""
+
+    @property
+    def fake_values(self) -> Tensor:
+        """Fake samples, likewise."""
 
     @property
     def fake_raw(self) -> Tensor:
-        """Fake samples, likewise."""
+        """Fake samples as files have them, flattened, ``(m, d)``, float32."""
 
     @property
     def truth(self) -> Truth:
@@ -88,7 +92,8 @@ class Metric(NamedTuple):
         measure: gives its numbers by name.
         numbers: each number that it gives, and when it is good: ``lower``, ``higher``, or in words for one by which
             generators are not ranked. Spreads and histograms are not among them.
-        space: the features that it is measured on, whatever was chosen; empty for the chosen ones.
+        space: the features that it is measured on, whatever was chosen; empty for the chosen ones; ``values`` for raw
+            ones of images, and for the chosen ones of vectors, which are these themselves.
     """
 
     measure: Callable[[Evidence], Numbers]
@@ -137,8 +142,8 @@ def _memorization(it: Evidence) -> Numbers:
 
 
 def _swd(it: Evidence) -> Numbers:
-    """The sliced Wasserstein distance of raw values."""
-    return {"swd": sliced_wasserstein(it.real_raw, it.fake_raw, seed=it.seed)}
+    """The sliced Wasserstein distance of the values themselves."""
+    return {"swd": sliced_wasserstein(it.real_values, it.fake_values, seed=it.seed)}
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -154,9 +159,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
         "classes": Metric(_classes, {"classes": "higher", "classes_kl": "lower"}, space="classifier"),
         "memorization": Metric(
-            _memorization, {"memorization": "0.5; 1 for copies", "memorization_z": "0; below -3 for copies"}
+            _memorization,
+            {
+                "memorization": "0.5; near 1 for copies",
+                "memorization_z": "0; below -3 nearer than new data: copies, or samples all alike",
+            },
         ),
-        "swd": Metric(_swd, {"swd": "lower"}, space="raw"),
+        "swd": Metric(_swd, {"swd": "lower"}, space="values"),
     }
 )
 """Every metric by its name."""

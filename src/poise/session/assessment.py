@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from poise.config import EvaluateConfig, parse
-from poise.data import load
+from poise.data import held_out, load
 from poise.data.cache import cache_directory
 from poise.errors import RunError
 from poise.metrics.features import Progress
@@ -61,17 +61,25 @@ class Assessment:
                 f"{config.data} has changed since {sampler.run.name} was trained on it, so its samples cannot be "
                 "measured against it; put the data back, or train a new run"
             )
-        given = config.evaluate.model_dump() | {"metrics": metrics or "auto", "metric": "auto"}
+        given = config.evaluate.model_dump() | {"metrics": "auto", "metric": "auto"}
         given |= {key: value for key, value in (("features", features), ("samples", samples)) if value is not None}
         fields = config.model_dump(by_alias=True) | {"evaluate": given}
         settings: EvaluateConfig = parse(fields).evaluate
         if not metrics:
             chosen = chosen_features(settings.features, data, sampler.device)
-            all_of_them = (*fitting_metrics(data, chosen), *further_metrics(data, chosen))
-            settings = settings.model_copy(update={"metrics": all_of_them})
+            metrics = (*fitting_metrics(data, chosen), *further_metrics(data, chosen))
+        # Not by the config's own rules: no checkpoint is chosen here, and any number may be asked for alone.
+        settings = settings.model_copy(update={"metrics": tuple(metrics)})
         self.sampler = sampler
         self.evaluation = Evaluation(
-            data, settings, sampler.device, seed=seed, cache=cache_directory(None), progress=progress, say=say
+            data,
+            settings,
+            sampler.device,
+            seed=seed,
+            held_out=held_out(len(data), config.held_out),
+            cache=cache_directory(None),
+            progress=progress,
+            say=say,
         )
 
     @property

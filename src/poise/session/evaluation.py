@@ -44,13 +44,19 @@ __all__ = ["Evaluation", "chosen_features", "fitting_metrics", "further_metrics"
 # So many classes are told at once.
 _SHOWN = 8
 
+# What else is drawn by the seed that chooses real samples.
+_LABELS = 1
+
+# So many pixels of training data are compared without being asked to: 4 GiB of float32.
+_MOST_VALUES = 1 << 30
+
 
 def chosen_features(features: str, data: Data, device: torch.device) -> str:
     """The features that ``auto`` stands for: what can be computed everywhere and at once, before what is better.
 
-    Vectors are compared as they are, labelled images by a classifier of their own labels, where there are enough to
-    learn from. Other images are compared by Inception where it is installed and there is a GPU: on a CPU it would take
-    longer than the training. Else they are compared pixel by pixel.
+    Vectors are compared in units of their columns' spread, labelled images by a classifier of their own labels, where
+    there are enough to learn from. Other images are compared by Inception where it is installed and there is a GPU: on
+    a CPU it would take longer than the training. Else they are compared pixel by pixel.
 
     Args:
         features: a name, or ``auto``.
@@ -59,10 +65,12 @@ def chosen_features(features: str, data: Data, device: torch.device) -> str:
     """
     if features != "auto":
         return features
+    if data.kind == "vectors":
+        return "standardized"
     with suppress(MetricError):
         FEATURES["classifier"].require(examples_of(data))
         return "classifier"
-    if data.kind == "images" and device.type == "cuda" and find_spec("torch_fidelity") is not None:
+    if device.type == "cuda" and find_spec("torch_fidelity") is not None:
         return "inception"
     return "raw"
 
@@ -99,10 +107,15 @@ def fitting_metrics(data: Data, features: str) -> tuple[str, ...]:
 
 
 def further_metrics(data: Data, features: str) -> tuple[str, ...]:
-    """What is measured besides when a person asks for an evaluation: all that fits, and takes no longer than that."""
+    """What is measured besides when a person asks for an evaluation: all that fits, and takes no longer than that.
+
+    Copies are looked for among all training samples, whose pixels may be more than fit into memory.
+    """
     if data.kind == "vectors":
         return ("prdc",)
-    return ("prdc", "classes", "memorization") if features == "classifier" else ("prdc", "memorization")
+    if features == "classifier":
+        return ("prdc", "classes", "memorization")
+    return ("prdc",) if features == "raw" and data.array.size > _MOST_VALUES else ("prdc", "memorization")
 
 
 class Evaluation:
@@ -112,7 +125,8 @@ class Evaluation:
         data: what the samples imitate.
         config: what to measure, on how many samples.
         device: where features are computed.
-        seed: of the latents, of the choice of real samples, and of what metrics draw.
+        seed: of the latents, of the choice of real samples and of labels, and of what metrics draw.
+        held_out: the indices of real samples that are not trained on.
         cache: the directory where classifiers and features of real data are kept; None for nowhere.
         progress: shows how far long work is.
         say: called with each line that a person should read.
@@ -132,6 +146,7 @@ class Evaluation:
         device: torch.device,
         *,
         seed: int = 0,
+        held_out: NDArray[np.int64] | None = None,
         cache: Path | None = None,
         progress: Progress = silent,
         say: Callable[[str], None] = lambda line: None,
@@ -147,6 +162,7 @@ class Evaluation:
         self.metrics = metrics_of([*wanted, *fitting] if config.metrics == "auto" else config.metrics)
         self.metric = wanted[0] if wanted else next(filter(BETTER.__contains__, self._numbers()), "")
         self.examples = examples_of(data)
+        self._trained = np.arange(len(data)) if held_out is None else np.setdiff1d(np.arange(len(data)), held_out)
         self._workplace = Workplace(device, None if cache is None else cache / "metrics", progress)
         self._say = say
         self._said: set[str] = set()
@@ -160,9 +176,16 @@ class Evaluation:
     def _require(self) -> None:
         """Refuse what could never be measured, before anything is."""
         for name in self.metrics:
-            FEATURES[METRICS[name].space or self.features].require(self.examples)
+            FEATURES[self.space_of(name)].require(self.examples)
         if "modes" in self.metrics:
             _truth(self.data)
+
+    def space_of(self, metric: str) -> str:
+        """The features that a metric is measured on."""
+        space = METRICS[metric].space
+        if space == "values":
+            return self.features if self.data.kind == "vectors" else "raw"
+        return space or self.features
 
     @property
     def higher_is_better(self) -> bool:
@@ -190,7 +213,7 @@ class Evaluation:
         with self._telling():
             for name in self.metrics:
                 measured = METRICS[name].measure(evidence)
-                spaces |= dict.fromkeys(measured, METRICS[name].space or self.features)
+                spaces |= dict.fromkeys(measured, self.space_of(name))
                 numbers |= measured
         return numbers | self._how(spaces, len(samples))
 
@@ -264,9 +287,14 @@ class Evaluation:
 
     @property
     def fake_labels(self) -> Tensor | None:
-        """The classes of the samples that it wants, ``(samples,)``: as often as those of the chosen real ones."""
-        labels = self.data.labels
-        return None if labels is None else torch.from_numpy(np.resize(labels[self.chosen], self.samples))
+        """The classes of the samples that it wants, ``(samples,)``: drawn as the data has them.
+
+        They are not those of the chosen real samples: of two sets with equal counts, KID is below 0 on average.
+        """
+        if self.data.labels is None:
+            return None
+        drawn = np.random.default_rng((self.seed, _LABELS)).choice(self.data.labels, self.samples)
+        return torch.from_numpy(drawn)
 
     def nearest_pairs(self, samples: Tensor, count: int) -> NDArray[Any]:
         """The samples that are nearest to the training data, each before its neighbour there.
@@ -282,7 +310,7 @@ class Evaluation:
         rows = self.data.restore(samples)
         found = memorization(self.features_of(rows, self.features, "samples"), self.train)
         order = found.distances.argsort()[:count]
-        pairs = rows[order.numpy()], self.data.array[found.neighbours[order].numpy()]
+        pairs = rows[order.numpy()], self.data.array[self._trained[found.neighbours[order].numpy()]]
         return np.stack(pairs, axis=1).reshape(-1, *rows.shape[1:])
 
     def extractor(self, name: str) -> Extractor:
@@ -311,7 +339,7 @@ class Evaluation:
             what: the samples are, for the display.
         """
         extractor = self.extractor(name)
-        if name == "raw":  # which costs nothing
+        if extractor.costs_nothing:
             return extractor.of(rows, what)
         return self._world.spread(len(rows), lambda share: extractor.of(rows[share], what))
 
@@ -326,9 +354,9 @@ class Evaluation:
         return np.random.default_rng(self.seed).choice(len(self.data), count, replace=False)
 
     @cached_property
-    def real_raw(self) -> Tensor:
-        """The chosen real samples as files have them, flattened."""
-        return torch.from_numpy(np.asarray(self.data.array[self.chosen])).float().flatten(1)
+    def real_values(self) -> Tensor:
+        """The chosen real samples themselves."""
+        return self.extractor(self.space_of("swd")).of(self.data.array, "real samples", self.chosen)
 
     @cached_property
     def real(self) -> Tensor:
@@ -342,13 +370,13 @@ class Evaluation:
 
     @cached_property
     def train(self) -> Tensor:
-        """Features of all real samples."""
-        return self._cached(np.arange(len(self.data)))
+        """Features of all real samples that are trained on."""
+        return self._cached(self._trained)
 
     def _cached(self, chosen: NDArray[np.intp]) -> Tensor:
-        """Features of real samples: from the cache, or computed now. Raw ones need no cache."""
+        """Features of real samples: from the cache, or computed now. What costs nothing needs no cache."""
         extractor, directory = self.extractor(self.features), self._workplace.cache
-        if self.features == "raw" or directory is None or not self.data.fingerprint:
+        if extractor.costs_nothing or directory is None or not self.data.fingerprint:
             return self._of_real(chosen)
         key = blake2b(digest_size=16)
         for part in (self.data.fingerprint, self.features, extractor.identity, chosen.astype("<i8").tobytes()):
@@ -367,7 +395,7 @@ class Evaluation:
         """Features of real samples, of which each process reads its share alone."""
         extractor = self.extractor(self.features)
         return self._world.spread(
-            len(chosen), lambda share: extractor.of(self.data.array[chosen[share]], "real samples")
+            len(chosen), lambda share: extractor.of(self.data.array, "real samples", chosen[share])
         )
 
 
@@ -415,8 +443,12 @@ class _Evidence:
         return self._evaluation.train
 
     @property
-    def real_raw(self) -> Tensor:
-        return self._evaluation.real_raw
+    def real_values(self) -> Tensor:
+        return self._evaluation.real_values
+
+    @property
+    def fake_values(self) -> Tensor:
+        return self._of(self._evaluation.space_of("swd"))
 
     @property
     def fake_raw(self) -> Tensor:

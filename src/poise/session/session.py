@@ -129,13 +129,14 @@ class Session:
         self._trust = trust
         self._recovery = self._world.by_first(lambda: self._remembered(safe))
         self.trainer = self._made_trainer()
-        self._held_out = held_out(len(data), None if config.held_out == "auto" else config.held_out)
+        self._held_out = held_out(len(data), config.held_out)
         self._feed: Batches = self.trainer.feed(data, config.samples_a_batch, config.flip, self._held_out)
         self._evaluation = Evaluation(
             data,
             config.evaluate,
             self.trainer.device,
             seed=_EVALUATION,
+            held_out=self._held_out,
             cache=cache_directory(None),
             progress=said_when_long(self._journal.say),
             say=self._journal.say,

@@ -83,31 +83,36 @@ class Extractor(ABC):
         identity: tells features of one name apart: of networks, their version or a digest of their weights. Numbers of
             different features cannot be compared.
         about: what a person should know of them, a few words; may be empty.
+        costs_nothing: whether they take no longer than to read the samples.
     """
 
     name: str
     identity: str = ""
     about: str = ""
+    costs_nothing = False
     batch = 250
 
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
 
-    def of(self, rows: NDArray[Any], what: str = "") -> Tensor:
+    def of(self, rows: NDArray[Any], what: str = "", chosen: NDArray[np.intp] | None = None) -> Tensor:
         """Features of samples.
 
         Args:
             rows: uint8 images ``(n, h, w, c)`` as saved files have them, or vectors ``(n, d)``.
             what: they are, for the display.
+            chosen: the indices of those that are meant; if none are given, all. Of a memory map no more is read.
 
         Returns:
             ``(n, k)``, float32 on the CPU.
         """
-        starts = range(0, len(rows), self.batch)
+        count = len(rows) if chosen is None else len(chosen)
+        starts = range(0, count, self.batch)
         title = f"{self.name} features{f' of {what}' if what else ''}"
         chunks = self.workplace.progress(title, starts, len(starts))
         with torch.no_grad():
-            return torch.cat([self._on_device(rows[start : start + self.batch]) for start in chunks])
+            parts = (slice(start, start + self.batch) for start in chunks)
+            return torch.cat([self._on_device(rows[part if chosen is None else chosen[part]]) for part in parts])
 
     def _on_device(self, rows: NDArray[Any]) -> Tensor:
         samples = torch.from_numpy(np.array(rows)).to(self.workplace.device)
@@ -148,7 +153,7 @@ def require_images(examples: Examples, name: str) -> None:
         MetricError: naming the features.
     """
     if not examples.are_images:
-        raise MetricError(f"{name} features are of images, and this data is of vectors; take raw ones")
+        raise MetricError(f"{name} features are of images, and this data is of vectors; take standardized ones")
 
 
 def fetched(name: str, make: Callable[[], nn.Module]) -> nn.Module:

@@ -11,7 +11,7 @@ from poise.metrics.features.dinov2 import require as require_dinov2
 from poise.metrics.features.extractor import Examples, Extractor, Workplace
 from poise.metrics.features.inception import inception
 from poise.metrics.features.inception import require as require_inception
-from poise.metrics.features.raw import raw
+from poise.metrics.features.raw import raw, require_vectors, standardized
 
 __all__ = ["FEATURES", "Features"]
 
@@ -31,6 +31,7 @@ class Features(NamedTuple):
 FEATURES: Mapping[str, Features] = MappingProxyType(
     {
         "raw": Features(raw, lambda examples: None),
+        "standardized": Features(standardized, require_vectors),
         "classifier": Features(classifier, require_classifier),
         "inception": Features(inception, require_inception),
         "dinov2": Features(dinov2, require_dinov2),
