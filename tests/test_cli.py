@@ -131,6 +131,18 @@ def test_an_array_of_ones_own(poise: Any, tmp_path: Path) -> None:
     assert "vectors of 5 dimensions have no picture; write the numbers with --out DIR" in refused.stderr
 
 
+def test_samples_never_replace_pictures_of_ones_own(poise: Any, tmp_path: Path) -> None:
+    poise("train", "digits", "--recipe", "vanilla", *VECTORS, "--run", "r")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/00001.png").write_bytes(b"mine")
+    refused = poise("sample", "r", "-n", "3", "--out", "photos", code=2)
+    assert "photos/00001.png is there, and no sample that poise wrote: give another --out" in refused.stderr
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "photos").iterdir()] == [("00001.png", b"mine")]
+    for count in ("3", "2"):
+        poise("sample", "r", "-n", count, "--out", "own")
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["00000.png", "00001.png"]
+
+
 def test_a_folder_with_classes_and_a_zip_of_it(poise: Any, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     folder(tmp_path / "data/cats")
@@ -244,7 +256,10 @@ def test_missing_path(poise: Any) -> None:
         (["--set", "bach=3"], "there is no setting 'bach' (did you mean 'batch'?)"),
         (["--set", "g_optimizer.class=Adan"], "there is no class of torch.optim 'Adan' (did you mean 'Adam'?)"),
         (["--set", "loss=hing"], "there is no loss 'hing' (did you mean 'hinge'?)"),
-        (["--batch", "2000"], "batch is 2000, but digits has 1,797 samples"),
+        (
+            ["--batch", "2000"],
+            "batch is 2000, but digits has 1,741 samples to train on, and 56 that are held out; take",
+        ),
         (["--size", "12"], "12"),
         (["--set", "size=12"], "12"),
         (["--recipe", "vanilla", "--size", "256", "--steps", "1"], "dcgan makes images of"),

@@ -168,6 +168,8 @@ def test_samples_of_every_kind_are_indexable() -> None:
         assert len(made) == 6
         assert torch.equal(made.tensor(indices), rows[[4, 0]])
     assert indexable(Pairs()).tensor(indices).tolist() == [[4, 4], [0, 0]]
+    for doubles in (rows.double(), list(rows.double())):
+        assert indexable(doubles).tensor(indices).dtype == torch.float32
     own = Numbers(3)
     assert indexable(own) is own
     assert torch.equal(Batches(rows, 6).batch(0).sort(0).values, rows)
@@ -179,5 +181,9 @@ def test_what_is_not_indexable_is_named() -> None:
             indexable(wrong)
     with pytest.raises(DataError, match="object cannot be trained on"):
         indexable(object())
+    with pytest.raises(
+        DataError, match=r"item 1 of the list has type torch.uint8; items must be floating point, as the"
+    ):
+        indexable(list(torch.zeros(3, 8, dtype=torch.uint8))).tensor(np.array([1]))
     with pytest.raises(DataError, match=r"item 0 of the list is a str; items must be tensors"):
         indexable(["a"]).tensor(np.array([0]))

@@ -46,6 +46,17 @@ def test_only_pictures_count(folder: Path) -> None:
     assert len(prepared(folder)) == 3
 
 
+def test_runs_in_the_folder_are_no_pictures_of_it(folder: Path) -> None:
+    save(folder / "a.png")
+    save(folder / "runs/amber-heron/samples/00000100.png")
+    for name in ("config.yaml", "events.jsonl"):
+        (folder / "runs/amber-heron" / name).touch()
+    save(folder / "runs/b.png")
+    assert [file.name for file in Folder(folder).read()] == ["a.png", "runs/b.png"]
+    run = folder / "runs/amber-heron"
+    assert [file.name for file in Folder(run).read()] == ["samples/00000100.png"]  # where it is asked for by name
+
+
 @pytest.mark.parametrize(
     ("name", "taken"),
     [("a.png", True), ("a/b.TIFF", True), ("png", False), ("a.txt", False), (".png", False), ("a/.b/c.png", False)],

@@ -451,6 +451,16 @@ def test_evaluate_measures_what_no_checkpoint_is_chosen_by(poise: Any, trained: 
     assert "kid" not in row
 
 
+def test_numbers_that_cannot_be_stored_are_shown(poise: Any, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(rows: JsonLines, row: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(rows.path))
+
+    monkeypatch.setattr(JsonLines, "append", refuse)
+    done = poise("evaluate", "r", "--metrics", "swd", "--json")
+    assert json.loads(done.stdout)["swd"] > 0
+    assert "evaluations.jsonl: Permission denied; not stored" in done.stderr.replace("\n", "")
+
+
 def test_evaluate_draws_the_nearest_pairs(poise: Any, trained: Run, tmp_path: Path) -> None:
     said = poise("evaluate", "r", "--metrics", "kid", "--neighbours", "near.png", "--features", "raw").stdout
     assert said.endswith("the nearest samples, each beside its training neighbour, in near.png\n")
@@ -475,7 +485,7 @@ def test_a_run_goes_on_after_an_evaluation_as_without(poise: Any, trained: Run) 
         (["--features", "best"], "evaluate.features is 'best': there are none of this name"),
         (
             ["--metrics", "kid", "--samples", "3"],
-            "there are 3 real samples, and this metric needs at least 4: take more",
+            "there are 3 real samples, and this metric needs at least 4: give more",
         ),
     ],
 )

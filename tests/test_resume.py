@@ -128,6 +128,21 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert_equal_runs(directory, straight)
 
 
+def test_sigterm_again_and_again_loses_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    process = subprocess.Popen(command(directory, steps=1_000_000), env=environment, stdout=subprocess.PIPE, text=True)
+    while logged_steps(directory) < 8:
+        assert process.poll() is None
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "SIGTERM: saving step " in output
+    assert Run(directory).state() is State.STOPPED
+    assert Run(directory).steps_at_risk() == 0
+
+
 def test_a_longer_end_on_a_finished_run_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     constant = ("--recipe", "relativistic")  # rates that fall to the end of the run depend on where that is

@@ -1,6 +1,8 @@
 """Sessions in one process: what they change of a run, when they refuse, and which checkpoint is best."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ from PIL import Image
 
 from poise.data import Data, load
 from poise.errors import CheckpointError, ConfigError, RunError
-from poise.hooks import Hook
+from poise.hooks import INTERRUPTIONS, Hook
 from poise.recipes import resolve
 from poise.runs import Run, State, read_rows
-from poise.session import Outcome, Sampler, Session, run_for
+from poise.session import Evaluation, Outcome, Sampler, Session, run_for
 from poise.session.album import Album
 from poise.trainer import Trainer, unpack
 
@@ -42,6 +44,77 @@ def test_an_allowed_change_is_what_trains_on(data: Data, tmp_path: Path) -> None
     state = unpack(run.checkpoints.last().read())["trainer"]
     assert state["g_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-7
     assert state["d_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-3
+
+
+def test_checkpoints_that_are_gone_from_a_killed_run_are_no_fresh_start(data: Data, tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+    train(data, run)
+    status = run.path / "status.json"
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"state": "running"}))
+    shutil.rmtree(run.checkpoints.directory)
+    with pytest.raises(CheckpointError, match="has no good checkpoint left"):
+        train(data, run, steps=8)
+
+
+class _Killed(BaseException):
+    """Ends a session wherever it is."""
+
+
+def test_what_was_killed_in_its_last_evaluation_is_evaluated_by_the_same_command(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "r")
+    settings = ("checkpoint.every_steps=6", "evaluate.every_kimg=100")
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluation, "score", _raise(_Killed()))
+        with pytest.raises(_Killed):
+            train(data, run, *settings)
+    assert run.checkpoints.last().step == 6
+    assert not read_rows(run.metrics.path)
+    saved = run.checkpoints.last().read()
+    outcome = train(data, run, *settings)
+    assert (outcome.state, outcome.trained_steps) == (State.FINISHED, 0)
+    assert [row["step"] for row in read_rows(run.metrics.path)] == [6]
+    assert run.checkpoints.best().step == 6
+    assert run.checkpoints.last().read() == saved
+    assert run.state() is State.FINISHED
+
+
+def _raise(error: BaseException) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("reason", INTERRUPTIONS)
+def test_who_is_asked_to_leave_saves_before_evaluating(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """The time that is left may not be enough for an evaluation."""
+
+    class Leave(Hook):
+        def after_step(self, trainer: Trainer) -> None:
+            if trainer.steps == 3:
+                trainer.stop(reason)
+
+    run = Run(tmp_path / "r")
+    monkeypatch.setattr(Evaluation, "score", _raise(_Killed()))
+    with pytest.raises(_Killed):
+        train(data, run, "evaluate.every_kimg=100", hooks=[Leave()])
+    assert run.checkpoints.last().step == 3
+
+
+@pytest.mark.parametrize(
+    ("samples", "count"),
+    [(np.zeros((40, 2), np.float32), 38), (np.zeros((70, 8, 8, 1), np.uint8), 64), (np.zeros((100, 2)), 94)],
+)
+def test_the_default_batch_is_of_what_is_trained_on(samples: Any, count: int, tmp_path: Path) -> None:
+    samples = samples + np.arange(len(samples)).reshape(-1, *[1] * (samples.ndim - 1)).astype(samples.dtype)
+    data = load(samples)
+    config = resolve(data, "vanilla", {"steps": 1}, ["generator.width=8", "discriminator.width=8"])
+    assert config.batch == count
+    assert Session(config, data, Run(tmp_path / "r"), device="cpu").train().state is State.FINISHED
 
 
 @pytest.mark.parametrize("change", ["generator.width=16", "g_optimizer.class=SGD"])
@@ -156,13 +229,13 @@ def test_a_best_that_was_saved_and_not_marked_is_found(data: Data, tmp_path: Pat
     assert run.checkpoints.best().best["value"] == min(rows[best.step], rows[5])
 
 
-def test_scores_are_in_the_units_of_the_data(data: Data, tmp_path: Path) -> None:
-    """A generator that makes one point, the data's mean, is as far as the data's spread: sigma in each direction."""
+def test_scores_of_vectors_are_in_units_of_their_spread(data: Data, tmp_path: Path) -> None:
+    """A generator that makes one point, the data's mean, is as far as the data's spread, which is 1 in each direction."""
     outcome = train(data, Run(tmp_path / "r"))
     for weight in outcome.trainer.average.parameters():
         torch.nn.init.zeros_(weight)
     session = Session(resolve(data, None, {"steps": 6}, SMALL), data, Run(tmp_path / "r"), device="cpu")
-    assert session._scores(outcome.trainer)["swd"] == pytest.approx(2.0, rel=0.1)
+    assert session._scores(outcome.trainer)["swd"] == pytest.approx(1.0, rel=0.1)
 
 
 # Names.

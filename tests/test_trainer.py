@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import TensorDataset
 
 from poise import losses
 from poise.balance import BALANCES, Alternating, Balance, Simultaneous
@@ -235,6 +236,30 @@ def test_two_time_scales() -> None:
     assert state["g_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-4
     assert state["d_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 4e-4
     trainer.step(points(8))
+
+
+def test_state_that_is_no_tensor_is_saved(tmp_path: Path) -> None:
+    class Versioned(nn.Linear):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"version": 3}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            self.loaded = state
+
+    one, other = (Trainer(Versioned(4, 2), nn.Linear(2, 1), z_dim=4, fabric=make_fabric("cpu")) for _ in range(2))
+    one.step(torch.randn(8, 2))
+    one.save(tmp_path / "state.safetensors")
+    other.load(tmp_path / "state.safetensors")
+    assert other.generator.loaded == {"version": 3}
+    assert torch.equal(other.generator.weight, one.generator.weight)
+
+
+def test_a_data_set_may_have_a_batch_of_its_own() -> None:
+    rows = TensorDataset(torch.randn(40, 2))
+    rows.batch = 64
+    trainer = Trainer(nn.Linear(4, 2), nn.Linear(2, 1), z_dim=4, fabric=make_fabric("cpu"))
+    trainer.fit(rows, steps=2, batch=8)
+    assert trainer.nimg == 16
 
 
 @pytest.mark.filterwarnings("ignore:proportional control reads")  # of a critic that is no autoencoder

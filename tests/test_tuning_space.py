@@ -184,7 +184,7 @@ def test_a_wrong_space_is_refused(fields: dict[str, Any], words: str) -> None:
         ({"generator.widht": {"low": 4, "high": 8}}, r"dcgan has no option 'widht' \(did you mean 'width'\?\)"),
         ({"loss": ["vanilla", "hing"]}, r"the space: loss=hing: loss: there is no loss 'hing' \(did you mean 'hinge'"),
         ({"g_optimizer.lr": {"low": -1.0, "high": 1.0}}, "the space: g_optimizer.lr=-1.0: "),
-        ({"batch": [16, 4096]}, "batch=4096: batch is 4096, but digits has 1,797 samples"),
+        ({"batch": [16, 4096]}, "batch=4096: batch is 4096, but digits has 1,741 samples"),
         ({"g_optimizer.betas.2": LR}, r"g_optimizer.betas.2=0.0001: "),
         ({"data": ["digits", "ring8"]}, "'data' is not to be set"),
     ],

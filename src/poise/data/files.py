@@ -80,6 +80,10 @@ def refuse_large(size: int) -> None:
         raise UnreadableError(f"it has {size:,} bytes, more than the {MAX_BYTES:,} that are allowed")
 
 
+# What tells a run from a folder of pictures: its samples would be trained on otherwise, more of them each time.
+_OF_A_RUN = ("config.yaml", "events.jsonl", "samples")
+
+
 class _Found(NamedTuple):
     path: str
     size: int
@@ -87,7 +91,9 @@ class _Found(NamedTuple):
 
 
 class Folder:
-    """The pictures in a folder and all folders below it. Symbolic links are followed, but not in circles.
+    """The pictures in a folder and all folders below it, but for those in directories of runs.
+
+    Symbolic links are followed, but not in circles.
 
     Args:
         path: the folder.
@@ -138,6 +144,8 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:  # a link to a folder that we are inside of
+        return
+    if prefix and all((folder / name).exists() for name in _OF_A_RUN):
         return
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -26,10 +26,10 @@ class Indexable(Protocol):
 
 
 class Rows:
-    """A floating-point tensor ``(n, ...)`` as :class:`Indexable`."""
+    """A floating-point tensor ``(n, ...)`` as :class:`Indexable`, in float32."""
 
     def __init__(self, rows: torch.Tensor) -> None:
-        self.rows = rows
+        self.rows = rows.float()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,7 +80,13 @@ class Items:
                 f"item {index} of the {type(self._dataset).__name__} is a {type(item).__name__}; items must be tensors "
                 "or (tensor, label): give the data set a transform that makes them, such as ToTensor"
             )
-        return item
+        if not item.is_floating_point():
+            raise DataError(
+                f"item {index} of the {type(self._dataset).__name__} has type {item.dtype}; items must be floating "
+                "point, as the networks see them: give the data set a transform that converts and scales them, such as "
+                "ToTensor and Normalize"
+            )
+        return item.float()
 
 
 def indexable(samples: Indexable | torch.Tensor | NDArray[np.floating] | Dataset[Any]) -> Indexable:

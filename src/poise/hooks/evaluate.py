@@ -8,6 +8,7 @@ from typing import Any
 from poise.diagnosis import how_measured
 from poise.errors import NonFiniteError, PeerError
 from poise.hooks.save import Save
+from poise.hooks.stops import INTERRUPTIONS
 from poise.runs import JsonLines, read_rows
 from poise.trainer import Hook, Trainer
 
@@ -103,7 +104,9 @@ class Evaluate(Hook):
             self._evaluate(trainer, {})
 
     def end(self, trainer: Trainer) -> None:
-        """Evaluate the last step, which may be the best."""
+        """Evaluate the last step, which may be the best; where the process was asked to leave, save it first."""
+        if trainer.stop_reason in INTERRUPTIONS and trainer.world.is_first:
+            self._save.save(trainer)
         if trainer.steps != self._evaluated_step:
             self._evaluate(trainer, {"partial": True})
 

@@ -43,8 +43,11 @@ class Save(Hook):
         self._saved_at = self._polled_at = 0.0
 
     def start(self, trainer: Trainer) -> None:
-        """Begin to count seconds."""
+        """Begin to count seconds; know whether this step is saved."""
         self._saved_at = time.monotonic()
+        last = self.checkpoints.last()
+        if last is not None and last.step == trainer.steps:
+            self._saved_step = last.step
 
     def after_step(self, trainer: Trainer) -> None:
         """Save when it is time."""

@@ -23,12 +23,13 @@ POLL_SECONDS = 0.5
 class Stops(Hook):
     """Ends training after the current step on Ctrl-C, SIGTERM, a request file, or a time limit.
 
-    A second Ctrl-C ends the process at once.
+    A second Ctrl-C ends the process at once; SIGTERM, which schedulers send again and again, does not.
 
     Args:
         request: the file whose presence asks for a stop; removed when it is obeyed. None for no such file.
         max_seconds: wall-clock seconds that training may take; None for no limit.
         signals: the signals to obey; the handlers they had are put back at the end.
+        say: called once with what a signal brings about.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Stops(Hook):
         request: Path | None,
         max_seconds: float | None = None,
         signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM),
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._request = request
         self._max_seconds = max_seconds
         self._signals = signals
+        self._say = say
         self._previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
         self._received: signal.Signals | None = None
         self._t0: float | None = None
@@ -55,15 +58,17 @@ class Stops(Hook):
             self._previous[number] = signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
+        if self._received is not None and number == signal.SIGINT:
             self.release()
             signal.raise_signal(number)
-        self._received = signal.Signals(number)
+        self._received = self._received or signal.Signals(number)
 
     def after_step(self, trainer: Trainer) -> None:
         """Stop if something asks for it."""
         if self._received is not None:
-            trainer.stop(_CTRL_C if self._received is signal.SIGINT else self._received.name)
+            reason = _CTRL_C if self._received is signal.SIGINT else self._received.name
+            trainer.stop(reason)
+            self._say(f"{reason}: saving step {trainer.steps:,}, then evaluating it; Ctrl-C to end at once")
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")

@@ -31,7 +31,9 @@ def checked_many(points: Tensor, what: str, least: int = 1) -> Tensor:
     if points.ndim != 2 or not points.shape[1]:
         raise ShapeError(f"{what} have shape {tuple(points.shape)}; a metric needs (n, d): flatten them")
     if len(points) < least:
-        raise MetricError(f"there are {len(points)} {what}, and this metric needs at least {least}: take more samples")
+        raise MetricError(
+            f"there are {len(points)} {what}, and this metric needs at least {least}: give more, or leave it out"
+        )
     checked_finite(points, what)
     return points
 

@@ -20,7 +20,7 @@ from poise.config import (
     Part,
     PenaltyConfig,
 )
-from poise.data import Data
+from poise.data import Data, held_out
 from poise.models import PRESETS
 
 __all__ = [
@@ -66,7 +66,7 @@ def _config(data: Data, *, norm: str = "batch", optimizer: OptimizerConfig | Non
         networks = {"generator": Part(class_="dcgan"), "discriminator": Part(class_="dcgan", norm=norm)}
         fitting = {"z_dim": 64, "batch": 64}
     fitting["kimg"] = _kimg(data)
-    fitting["batch"] = min(fitting["batch"], len(data))
+    fitting["batch"] = min(fitting["batch"], len(data) - len(held_out(len(data))))
     if optimizer is not None:
         fitting |= {"g_optimizer": optimizer, "d_optimizer": optimizer}
     size = data.shape[-1] if data.kind == "images" else None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from poise.config import Config, merge, override, parse, parse_file, to_yaml
-from poise.data import Data
+from poise.data import Data, held_out
 from poise.errors import ConfigError, nearest
 from poise.recipes.recipes import default_for
 from poise.recipes.table import RECIPES
@@ -103,9 +103,12 @@ def chosen_size(size: int | None, recipe: str | None, assignments: Sequence[str]
 
 
 def _require_fit(config: Config, data: Data) -> None:
-    if config.batch != "auto" and config.batch > len(data):
+    aside = len(held_out(len(data), config.held_out))
+    count = len(data) - aside
+    if config.batch != "auto" and config.batch > count:
+        besides = f" to train on, and {aside} that are held out" if aside else ""
         raise ConfigError(
-            f"batch is {config.batch}, but {data.source} has {len(data):,} samples; take --batch {len(data)} or less"
+            f"batch is {config.batch}, but {data.source} has {count:,} samples{besides}; take --batch {count} or less"
         )
     if config.flip and data.kind != "images":
         raise ConfigError(f"flip is for images; {data.source} holds vectors: leave flip out")

@@ -71,6 +71,7 @@ class Assessment:
         # Not by the config's own rules: no checkpoint is chosen here, and any number may be asked for alone.
         settings = settings.model_copy(update={"metrics": tuple(metrics)})
         self.sampler = sampler
+        self._say = say
         self.evaluation = Evaluation(
             data,
             settings,
@@ -92,7 +93,7 @@ class Assessment:
         return self.sampler.generate(z, labels=self._labels)
 
     def row(self, samples: Tensor) -> dict[str, Any]:
-        """Measure samples, and write the row; return it.
+        """Measure samples, and write the row, if it can be written; return it.
 
         Raises:
             MetricError: when they are too few or not finite.
@@ -102,5 +103,8 @@ class Assessment:
         row |= self.evaluation.score(samples)
         if self._labels is not None:
             row |= self.evaluation.by_class(samples, self._labels)
-        self.sampler.run.evaluations.append(row)
+        try:
+            self.sampler.run.evaluations.append(row)
+        except OSError as error:
+            self._say(f"Warning: {error.filename or self.sampler.run.evaluations.path}: {error.strerror}; not stored")
         return row

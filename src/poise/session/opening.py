@@ -52,8 +52,9 @@ def newest(run: Run) -> tuple[Damaged, dict[str, Any] | None]:
         except CheckpointError as error:
             damaged.append((checkpoint, str(error)))
     status = run.status()
-    ended = status is not None and status.step > 0 and status.state in (State.FINISHED, State.STOPPED)
-    if checkpoints or ended:
+    # A failure may have been before the first one was saved; what began, or ended, at a step had one of it.
+    had_one = status is not None and status.step > 0 and status.state is not State.FAILED
+    if checkpoints or had_one:
         reasons = "; ".join(reason for _, reason in damaged) or f"{run.checkpoints.directory} holds none"
         raise CheckpointError(
             f"run {run.name} has no good checkpoint left: {reasons}. Nothing was changed; "

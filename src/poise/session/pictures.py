@@ -74,6 +74,9 @@ def write_samples(sampler: Sampler, samples: np.ndarray, directory: Path, *, see
     """Write single PNGs ``00000.png``, or one ``samples.npy`` for vectors; return their paths.
 
     Numbered samples of an earlier and larger call are removed: else they would pass for some of these.
+
+    Raises:
+        ConfigError: when a file of such a name is there that is no sample of poise's.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if sampler.scaling.kind == "vectors":
@@ -81,6 +84,9 @@ def write_samples(sampler: Sampler, samples: np.ndarray, directory: Path, *, see
         np.save(path, samples)
         return [path]
     paths = [directory / f"{index:05d}.png" for index in range(len(samples))]
+    for path in paths:
+        if path.exists() and not _is_sample(path):
+            raise ConfigError(f"{path} is there, and no sample that poise wrote: give another --out")
     for index, (sample, path) in enumerate(zip(samples, paths, strict=True)):
         image = Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample)
         save_png(image, path, sampler.text(seed) | {"index": str(index)})

@@ -207,9 +207,8 @@ class Session:
     def _gone_on(self, changes: Sequence[str]) -> Outcome:
         damaged = self._load()
         steps, kimg = self.config.steps, self.config.kimg
-        if self.trainer.has_reached(steps, kimg):
-            if self._world.is_first and self.run.state() is not State.FINISHED:
-                self._journal.status(State.FINISHED)
+        is_finished = self._world.by_first(lambda: self.run.state() is State.FINISHED)
+        if is_finished and self.trainer.has_reached(steps, kimg):
             return Outcome(self.run, self.trainer, State.FINISHED, "", 0, 0, 0.0)
         self._world.by_first(lambda: self._go_on(changes, damaged))
         return self._train()
@@ -302,7 +301,8 @@ class Session:
         is_first = self._world.is_first
         if is_first:
             self._album.draw_real()
-        stops = Stops(self.run.stop_request if is_first else None, self._max_seconds if is_first else None, _signals())
+        request, seconds = (self.run.stop_request, self._max_seconds) if is_first else (None, None)
+        stops = Stops(request, seconds, _signals(), self._journal.say)
         self._journal.status(State.RUNNING)
         lost: Finding | None = None
         t0 = time.perf_counter()

@@ -457,7 +457,7 @@ class Trainer:
         """
         if steps is None and kimg is None:
             raise ConfigError("fit needs an end: give steps=... or kimg=...")
-        feed = data if hasattr(data, "batch") else self.feed(data, batch)
+        feed = data if callable(getattr(data, "batch", None)) else self.feed(data, batch)
         batches = self._from(feed)
         self.stop_reason, self._asked, self._t0 = None, _nobody, time.perf_counter()
         for hook in hooks:
@@ -680,7 +680,8 @@ class Trainer:
 
     def _require_finite_weights(self) -> None:
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            tensors = [it for it in network.state_dict().values() if it.is_floating_point()]
+            values = network.state_dict().values()
+            tensors = [it for it in values if isinstance(it, Tensor) and it.is_floating_point()]
             if tensors and not torch.stack([it.isfinite().all() for it in tensors]).all():
                 raise NonFiniteError(
                     f"step {self.steps}: the {name}'s weights are not finite, so this state is not saved; lower "
