@@ -30,7 +30,7 @@ from poise.losses import LOSSES
 from poise.models import INITIALIZERS, OPS, PRESETS
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES
-from poise.runs import Run, State, Status
+from poise.runs import JsonLines, Run, State, Status
 from poise.schedules import SCHEDULES
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--batch", "8", "--steps", "4"]
@@ -131,6 +131,14 @@ def test_an_array_of_ones_own(poise: Any, tmp_path: Path) -> None:
     assert "vectors of 5 dimensions have no picture; write the numbers with --out DIR" in refused.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_named_with_the_way_out(poise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = JsonLines.append
+    monkeypatch.setattr(JsonLines, "append", lambda rows, row: append(JsonLines(Path("/dev/full")), row))
+    said = poise("train", "ring8", *VECTORS, "--run", "r", code=1).stderr
+    assert "No space left on device: /dev/full; make room, and the same command goes on from the last" in said
+
+
 def test_samples_never_replace_pictures_of_ones_own(poise: Any, tmp_path: Path) -> None:
     poise("train", "digits", "--recipe", "vanilla", *VECTORS, "--run", "r")
     (tmp_path / "photos").mkdir()
@@ -213,7 +221,8 @@ def test_changed_data_is_noticed(poise: Any, tmp_path: Path) -> None:
     folder(tmp_path / "data")
     poise("train", "data", *TINY, "--run", "r")
     (tmp_path / "data/3.png").unlink()
-    assert "fingerprint" in poise("train", "data", *TINY[:-1], "8", "--run", "r", code=2).stderr
+    said = poise("train", "data", *TINY[:-1], "8", "--run", "r", code=2).stderr
+    assert "run r was made with other settings (the content of data has changed)" in said
 
 
 def test_a_run_that_failed_says_so_and_is_not_retried_unchanged(poise: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The cache: found again without decoding, keyed by content and settings, rebuilt when damaged, written whole."""
 
+import errno
 import json
 import os
 import shutil
@@ -209,3 +210,18 @@ def test_the_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_digests_do_not_run_together() -> None:
     assert digest("ab", "c") != digest("a", "bc") != digest("abc")
     assert digest("a", b"b") == digest("a", "b")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system allocates nothing ahead")
+def test_a_disk_that_others_fill_is_an_error_and_not_a_dead_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing into a map where there is no room kills."""
+
+    def full(descriptor: int, start: int, size: int) -> None:
+        assert size == os.fstat(descriptor).st_size
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=r"needs 0\.0 GB .*; make room, choose a smaller size, or set POISE_CACHE"):
+        new_array(tmp_path / "a.npy", (4, 2), np.uint8)

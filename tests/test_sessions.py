@@ -230,7 +230,7 @@ def test_a_best_that_was_saved_and_not_marked_is_found(data: Data, tmp_path: Pat
 
 
 def test_scores_of_vectors_are_in_units_of_their_spread(data: Data, tmp_path: Path) -> None:
-    """A generator that makes one point, the data's mean, is as far as the data's spread, which is 1 in each direction."""
+    """One point, the mean of the data, is as far from it as the data spreads, which is 1 in each direction."""
     outcome = train(data, Run(tmp_path / "r"))
     for weight in outcome.trainer.average.parameters():
         torch.nn.init.zeros_(weight)

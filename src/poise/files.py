@@ -1,9 +1,22 @@
 """Files that are there as a whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["sync", "write_atomic"]
+__all__ = ["naming", "sync", "write_atomic"]
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the file system say which file they are of: those of writing, as on a full disk, do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -17,7 +30,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """The program: its verbs, and how errors leave it."""
 
+import errno
 import os
 import sys
 import traceback
@@ -82,6 +83,9 @@ def _program(
     """Train generative adversarial networks that stay in balance."""
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def main() -> NoReturn:
     """Run the command line: exit 0 on success, 1 when a run failed, 2 on bad input, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -103,7 +107,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        _leave(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+        way_out = "; make room, and the same command goes on from the last checkpoint" if error.errno in _FULL else ""
+        _leave(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}{way_out}", 1)
     except Exception as error:
         _leave_unexpectedly(error)
     sys.exit(0)

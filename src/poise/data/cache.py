@@ -1,5 +1,6 @@
 """The cache of prepared data: each entry is a directory, named by content and settings, that appears as a whole."""
 
+import errno
 import hashlib
 import json
 import os
@@ -87,12 +88,21 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np
     """
     need = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(path.parent).free
+    full = DataError(
+        f"{path.parent.parent}: the prepared data needs {need / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} "
+        "GB; make room, choose a smaller size, or set POISE_CACHE to a larger disk"
+    )
     if need > free:
-        raise DataError(
-            f"{path.parent.parent}: the prepared data needs {need / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} "
-            "GB; make room, choose a smaller size, or set POISE_CACHE to a larger disk"
-        )
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        raise full
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # others may fill the disk while this is written
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise full from error
+    return array
 
 
 class Cache:

@@ -7,7 +7,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
-from poise.files import write_atomic
+from poise.files import naming, write_atomic
 
 __all__ = ["JsonLines", "finite", "last_row", "number", "read_rows", "row_of"]
 
@@ -87,7 +87,7 @@ class JsonLines:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row. A float that is not finite becomes null."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(_line(row))
 
     def keep_only(self, keep: Callable[[Row], bool]) -> int:

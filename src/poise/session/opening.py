@@ -23,7 +23,10 @@ def agreed_changes(run: Run, config: Config, allow_change: bool) -> list[str]:
     if not run.config_path.exists():
         return []
     old = parse(parse_file(run.config_path), str(run.config_path))
-    changes = differences(old, config, ignore=NOT_IDENTITY)
+    changes = [
+        f"the content of {config.data} has changed" if it.startswith("fingerprint: ") else it
+        for it in differences(old, config, ignore=NOT_IDENTITY)
+    ]
     status = run.status()
     if changes and not allow_change:
         raise RunError(
