@@ -461,6 +461,19 @@ def test_numbers_that_cannot_be_stored_are_shown(poise: Any, trained: Run, monke
     assert "evaluations.jsonl: Permission denied; not stored" in done.stderr.replace("\n", "")
 
 
+def test_evaluate_finds_data_that_has_moved(poise: Any, tmp_path: Path) -> None:
+    for name, level in (("x", 0), ("other", 1)):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(level).normal(level, 1, (200, 3)).astype(np.float32))
+    poise("train", "x.npy", "--run", "r", "--steps", "2")
+    (tmp_path / "x.npy").rename(tmp_path / "y.npy")
+    gone = poise("evaluate", "r", code=2).stderr
+    assert gone.startswith("error: run r was trained on x.npy: ")
+    assert "--data PATH says where it is now" in gone
+    assert json.loads(poise("evaluate", "r", "--data", "y.npy", "--json").stdout)["swd"] > 0
+    wrong = poise("evaluate", "r", "--data", "other.npy", code=2).stderr
+    assert "other.npy is not what r was trained on, or has changed since" in wrong
+
+
 def test_evaluate_draws_the_nearest_pairs(poise: Any, trained: Run, tmp_path: Path) -> None:
     said = poise("evaluate", "r", "--metrics", "kid", "--neighbours", "near.png", "--features", "raw").stdout
     assert said.endswith("the nearest samples, each beside its training neighbour, in near.png\n")
@@ -501,7 +514,7 @@ def test_evaluate_refuses_data_that_has_changed(poise: Any, tmp_path: Path) -> N
     assert "swd" in poise("evaluate", "r").stdout
     assert "run r makes vectors" in poise("evaluate", "r", "--neighbours", "n.png", code=2).stderr
     np.save(tmp_path / "x.npy", rng.normal(size=(300, 2)).astype(np.float32))
-    assert "x.npy has changed since r was trained on it" in poise("evaluate", "r", code=2).stderr
+    assert "x.npy is not what r was trained on, or has changed since" in poise("evaluate", "r", code=2).stderr
 
 
 def test_a_diverged_generator_is_named(poise: Any, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:

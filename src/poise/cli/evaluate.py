@@ -25,6 +25,9 @@ class Which(StrEnum):
 
 def evaluate(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
+    data: str | None = typer.Option(
+        None, help="Where the data is now, if no longer where it was when the run was trained.", show_default=False
+    ),
     metrics: str | None = typer.Option(
         None,
         metavar="A,B",
@@ -74,6 +77,7 @@ def evaluate(
 
     assessment = Assessment(
         sampler,
+        source=data,
         metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
         features=features,
         samples=samples,

@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from poise.config import EvaluateConfig, parse
-from poise.data import held_out, load
+from poise.data import Data, held_out, load
 from poise.data.cache import cache_directory
-from poise.errors import RunError
+from poise.errors import DataError, RunError
 from poise.metrics.features import Progress
 from poise.session.evaluation import Evaluation, chosen_features, fitting_metrics, further_metrics
 from poise.session.sampler import Sampler
@@ -25,6 +25,7 @@ class Assessment:
 
     Args:
         sampler: gives the samples.
+        source: where the data is now; if it is not given, where it was when the run was trained.
         metrics: names; if none are given, all that fit the data.
         features: their name, or ``auto``; if none are given, those of the run.
         samples: how many; if none are given, as many as the run takes.
@@ -47,6 +48,7 @@ class Assessment:
         self,
         sampler: Sampler,
         *,
+        source: str | None = None,
         metrics: Sequence[str] | None,
         features: str | None,
         samples: int | None,
@@ -55,12 +57,7 @@ class Assessment:
         say: Callable[[str], None],
     ) -> None:
         config = sampler.config
-        data = load(config.data, size=config.size)
-        if data.fingerprint != config.fingerprint:
-            raise RunError(
-                f"{config.data} has changed since {sampler.run.name} was trained on it, so its samples cannot be "
-                "measured against it; put the data back, or train a new run"
-            )
+        data = _data_of(sampler, source)
         given = config.evaluate.model_dump() | {"metrics": "auto", "metric": "auto"}
         given |= {key: value for key, value in (("features", features), ("samples", samples)) if value is not None}
         fields = config.model_dump(by_alias=True) | {"evaluate": given}
@@ -108,3 +105,21 @@ class Assessment:
         except OSError as error:
             self._say(f"Warning: {error.filename or self.sampler.run.evaluations.path}: {error.strerror}; not stored")
         return row
+
+
+def _data_of(sampler: Sampler, given: str | None) -> Data:
+    """The data that a run was trained on, where it is now."""
+    config, run = sampler.config, sampler.run.name
+    source = given or config.data
+    try:
+        data = load(source, size=config.size)
+    except DataError as error:
+        if given is not None:
+            raise
+        raise DataError(f"run {run} was trained on {source}: {error}; --data PATH says where it is now") from error
+    if data.fingerprint != config.fingerprint:
+        raise RunError(
+            f"{source} is not what {run} was trained on, or has changed since, so its samples cannot be measured "
+            "against it; put the data back, say where it is with --data PATH, or train a new run"
+        )
+    return data
