@@ -46,6 +46,9 @@ def small_samples(scene: Scene) -> torch.Tensor:
 def centered(target: float = 0.0) -> GradientPenalty:
     return GradientPenalty(at=lambda real, fake: real, of=lambda g: (g.norm(dim=1) - target).square())
 
+def broken(scale: float = 1.0) -> AdversarialLoss:
+    return {}["scale"]
+
 class Small:
     def __call__(self, scene: Scene) -> torch.Tensor:
         return scene.fake.square().sum(1)
@@ -73,6 +76,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").touch()
     (tmp_path / "mine" / "parts.py").write_text(PARTS)
+    (tmp_path / "mine" / "torn.py").write_text("x = 1\ndef (\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
@@ -154,6 +158,12 @@ def test_text_round_trip() -> None:
             "loss.scale is 'x': input should be a number, not text",
         ),
         ("loss={class: hinge, import: mine.parts:my_loss}", ("mine",), "give class or import, not both"),
+        ("loss={import: mine.parts:broken}", ("mine",), "loss: mine.parts:broken raised KeyError: 'scale'"),
+        (
+            "loss={import: mine.torn:x}",
+            ("mine",),
+            r"mine.torn cannot be imported: SyntaxError: .* \(torn.py, line 2\)",
+        ),
     ],
 )
 def test_refusals(assignment: str, trust: tuple[str, ...], words: str) -> None:

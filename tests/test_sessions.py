@@ -117,7 +117,7 @@ def test_the_default_batch_is_of_what_is_trained_on(samples: Any, count: int, tm
     assert Session(config, data, Run(tmp_path / "r"), device="cpu").train().state is State.FINISHED
 
 
-@pytest.mark.parametrize("change", ["generator.width=16", "g_optimizer.class=SGD"])
+@pytest.mark.parametrize("change", ["generator.width=16", "g_optimizer.class=SGD", "g_optimizer.amsgrad=true"])
 def test_a_change_that_does_not_fit_leaves_the_run_as_it_was(data: Data, tmp_path: Path, change: str) -> None:
     run = Run(tmp_path / "r")
     train(data, run)

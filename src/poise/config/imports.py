@@ -37,6 +37,9 @@ def imported(path: str, name: str, trust: Sequence[str]) -> Any:
         module = import_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{path}.import: {module_name} cannot be imported: {error}") from error
+    except Exception as error:  # whatever code of others raises
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}.import: {module_name} cannot be imported: {reason}") from error
     if not hasattr(module, attribute):
         known = [it for it in vars(module) if not it.startswith("_")]
         raise ConfigError(f"{path}.import: {module_name} has no '{attribute}' {nearest(attribute, known)}")

@@ -82,6 +82,11 @@ class Builder:
             raise type(error)(f"{path}: {error}") from error
         except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is, among others
             raise ConfigError(f"{path}: {error}") from error
+        except Exception as error:
+            if not is_imported:
+                raise
+            name = part.class_.removeprefix(PREFIX)
+            raise ConfigError(f"{path}: {name} raised {type(error).__name__}: {error}") from error
         if is_imported and not isinstance(made, kind):
             raise ConfigError(
                 f"{path}: {part.class_.removeprefix(PREFIX)} made a {type(made).__name__}, not a {kind.__name__}"

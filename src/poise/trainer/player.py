@@ -191,6 +191,12 @@ class Player:
             raise ValueError(
                 f"{self.role.lower()}_optimizer was a {state['class']} and is a {kind} now, which cannot take its state"
             )
+        for group, saved in zip(self.optimizer.param_groups, state["optimizer"].get("param_groups", []), strict=False):
+            for name in _WITH_MORE_STATE:
+                if group.get(name) and not saved.get(name):
+                    raise ValueError(
+                        f"{self.role.lower()}_optimizer.{name} is on, and the saved state is of an optimizer without it"
+                    )
         settings = [
             {name: group[name] for name in given}
             for group, given in zip(self.optimizer.param_groups, self._settings, strict=True)
@@ -205,6 +211,10 @@ class Player:
         self._lr_factor = 1.0
         self._gathered, self._taken = None, 0
         self.updates = state["updates"]
+
+
+# Options of torch's optimizers by which they remember more of each weight.
+_WITH_MORE_STATE = ("amsgrad", "centered")
 
 
 def norm_of(gradients: Sequence[Tensor]) -> Tensor:
