@@ -105,6 +105,29 @@ def test_who_is_asked_to_leave_saves_before_evaluating(
     assert run.checkpoints.last().step == 3
 
 
+@pytest.mark.parametrize("moment", ["after_step", "end"])
+def test_what_was_trained_is_saved_where_a_hook_of_ones_own_fails(data: Data, tmp_path: Path, moment: str) -> None:
+    class Broken(Hook):
+        def after_step(self, trainer: Trainer) -> None:
+            if trainer.steps == 3:
+                trainer.stop("enough")
+                self.fail("after_step")
+
+        def end(self, trainer: Trainer) -> None:
+            self.fail("end")
+
+        def fail(self, now: str) -> None:
+            if now == moment:
+                raise KeyError("mine")
+
+    run = Run(tmp_path / "r")
+    with pytest.raises(KeyError, match="mine"):
+        train(data, run, "evaluate.every_kimg=100", hooks=[Broken()])
+    assert run.state() is State.FAILED
+    assert run.checkpoints.last().step == 3
+    assert train(data, run, "evaluate.every_kimg=100").trained_steps == 3
+
+
 @pytest.mark.parametrize(
     ("samples", "count"),
     [(np.zeros((40, 2), np.float32), 38), (np.zeros((70, 8, 8, 1), np.uint8), 64), (np.zeros((100, 2)), 94)],

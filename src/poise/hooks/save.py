@@ -1,7 +1,7 @@
 """Checkpoints."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from poise.hooks.stops import POLL_SECONDS
 from poise.runs import FORMAT, Checkpoint, Checkpoints
 from poise.trainer import Hook, Trainer, pack
 
-__all__ = ["Save"]
+__all__ = ["Save", "SaveFirst"]
 
 
 class Save(Hook):
@@ -77,3 +77,34 @@ class Save(Hook):
         self._saved_step = trainer.steps
         state = pack({"format": FORMAT, "about": self._about, "trainer": trainer.state_dict()})
         return self.checkpoints.save(trainer.steps, trainer.nimg, state)
+
+
+class SaveFirst(Hook):
+    """Calls a hook of one's own. Where it fails, which is between steps, what was trained is saved before.
+
+    Args:
+        hook: the hook.
+        save: saves.
+    """
+
+    def __init__(self, hook: Hook, save: Save) -> None:
+        self._hook, self._save = hook, save
+
+    def start(self, trainer: Trainer) -> None:
+        """As the hook does."""
+        self._hook.start(trainer)
+
+    def after_step(self, trainer: Trainer) -> None:
+        """As the hook does."""
+        self._or_save(self._hook.after_step, trainer)
+
+    def end(self, trainer: Trainer) -> None:
+        """As the hook does."""
+        self._or_save(self._hook.end, trainer)
+
+    def _or_save(self, call: Callable[[Trainer], None], trainer: Trainer) -> None:
+        try:
+            call(trainer)
+        except Exception:
+            self._save.save(trainer)
+            raise

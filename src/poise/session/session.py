@@ -22,7 +22,7 @@ from poise.data import Batches, Data, held_out
 from poise.data.cache import cache_directory
 from poise.diagnosis import Finding, Severity, diagnose
 from poise.errors import CheckpointError, ConfigError, NonFiniteError, PeerError, PoiseError
-from poise.hooks import Evaluate, Hook, Log, Save, Stops
+from poise.hooks import Evaluate, Hook, Log, Save, SaveFirst, Stops
 from poise.models import summary
 from poise.parallel import Heartbeat
 from poise.runs import Run, State
@@ -354,7 +354,7 @@ class Session:
         steps, kimg, first, first_nimg = self.config.steps, self.config.kimg, trainer.steps, trainer.nimg
         finding: Finding | None
         try:
-            trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._own_hooks(), *self._hooks, stops])
+            trainer.fit(self._feed, steps=steps, kimg=kimg, hooks=[*self._all_hooks(), stops])
         except NonFiniteError as error:
             if not acts(self.config.watch.mode, "non_finite"):
                 raise
@@ -401,8 +401,8 @@ class Session:
         self._world.by_first(self._keep_rows)
         return None
 
-    def _own_hooks(self) -> list[Hook]:
-        """What records the run, in an order in which each finds what it needs of those before it."""
+    def _all_hooks(self) -> list[Hook]:
+        """What records the run, in an order in which each finds what it needs of those before it; then the others."""
         config, run = self.config, self.run
         save = Save(
             run.checkpoints,
@@ -427,7 +427,8 @@ class Session:
             return [evaluate]
         guards = [watch] if watch else []
         # Pictures before evaluations and checkpoints: a step that is saved is not done again to draw its picture.
-        return [log, *self._album.hooks(), evaluate, *guards, save]
+        own = [log, *self._album.hooks(), evaluate, *guards, save]
+        return [*own, *(SaveFirst(hook, save) for hook in self._hooks)]
 
     def _row(self, row: dict[str, Any]) -> None:
         self._seen(row)
