@@ -361,7 +361,7 @@ def test_too_few_samples(name: str) -> None:
     measure(torch.randn(least, 2), torch.randn(least, 2))
     for counts in ((least, least - 1), (least - 1, least)):
         with pytest.raises(
-            MetricError, match=rf"there are {least - 1} (real|fake) samples.* at least {least}: take more"
+            MetricError, match=rf"there are {least - 1} (real|fake) samples.* at least {least}: give more"
         ):
             measure(*(torch.randn(n, 2) for n in counts))
 
