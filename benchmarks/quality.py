@@ -37,7 +37,7 @@ from poise.data import Batches, load
 from poise.data.cache import cache_directory
 from poise.files import write_atomic
 from poise.models import dcgan_discriminator, dcgan_generator
-from poise.runs import Run
+from poise.runs import Run, number
 from poise.session import Evaluation, Sampler
 
 Numbers = dict[str, float]
@@ -199,11 +199,11 @@ def train(row: Row, seed: int, run: Path) -> Numbers:
     """One training by poise, and what its samples are worth."""
     if row.prepare is not None:
         row.prepare()
-    before = Run(run).status()
+    before = number(Run(run).last_row().get("seconds"), 0.0)
     t0 = time.perf_counter()
     size = () if row.size is None else ("--size", str(row.size))
     command("train", row.data, "--run", str(run), "--seed", str(seed), *size, *row.train)
-    seconds = time.perf_counter() - t0 + (0.0 if before is None else before.seconds)
+    seconds = time.perf_counter() - t0 + before
     command("sample", str(run), "-n", "64", "--grid", str(run.with_suffix(".png")))
     return {"seconds": seconds} | judged(row, run)
 

@@ -136,7 +136,7 @@ def test_a_full_disk_is_named_with_the_way_out(poise: Any, monkeypatch: pytest.M
     append = JsonLines.append
     monkeypatch.setattr(JsonLines, "append", lambda rows, row: append(JsonLines(Path("/dev/full")), row))
     said = poise("train", "ring8", *VECTORS, "--run", "r", code=1).stderr
-    assert "No space left on device: /dev/full; make room, and the same command goes on from the last" in said
+    assert "No space left on device: /dev/full; make room and give the same command again: a training" in said
 
 
 def test_samples_never_replace_pictures_of_ones_own(poise: Any, tmp_path: Path) -> None:

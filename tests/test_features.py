@@ -124,6 +124,19 @@ def test_data_that_no_classifier_learns_from(examples: Examples, words: str) -> 
             refuse(examples)
 
 
+@pytest.mark.parametrize(
+    ("examples", "words"),
+    [
+        (Examples(IMAGES), "standardized features are of vectors, and this data is of images; take raw ones"),
+        (Examples(np.zeros((60, 2), np.float32)), "need the center and the scale of every column; take raw ones"),
+    ],
+)
+def test_data_without_columns_in_units_of_their_own(examples: Examples, words: str) -> None:
+    for refuse in (FEATURES["standardized"].require, lambda it: FEATURES["standardized"].make(it, Workplace())):
+        with pytest.raises(MetricError, match=words):
+            refuse(examples)
+
+
 # Networks of other packages.
 
 

@@ -64,6 +64,19 @@ def test_a_row_is_trained_once_and_goes_on(tmp_path: Path) -> None:
     assert longer["seconds"] > run.status().seconds > before
 
 
+def test_trainings_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
+    from quality import Row, measure
+
+    path = tmp_path / "quality.json"
+    path.write_text(json.dumps({"settings": {"ring8": ["--steps", "3"]}}))
+    there = {"ring8": Row("a ring", "ring8", ("--steps", "5"), "modes", 200)}
+    with pytest.raises(
+        SystemExit, match=r"quality\.json has trainings of ring8 with other settings; give another --json"
+    ):
+        measure(there, 1, tmp_path / "runs", path)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_tables_have_mean_and_worst() -> None:
     from quality import Row, table
 

@@ -83,7 +83,8 @@ def _program(
     """Train generative adversarial networks that stay in balance."""
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAKE_ROOM = "; make room and give the same command again: a training goes on from its last checkpoint"
 
 
 def main() -> NoReturn:
@@ -107,8 +108,9 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        way_out = "; make room, and the same command goes on from the last checkpoint" if error.errno in _FULL else ""
-        _leave(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}{way_out}", 1)
+        where = f": {error.filename}" if error.filename else ""
+        way_out = _MAKE_ROOM if error.errno in _DISK_IS_FULL else ""
+        _leave(f"{error.strerror or error}{where}{way_out}", 1)
     except Exception as error:
         _leave_unexpectedly(error)
     sys.exit(0)

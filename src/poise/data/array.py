@@ -32,6 +32,7 @@ _LIGHT_PIXELS = 128 * 128
 _SLACK = 1e-3
 """How far floats may be outside of a range: resampling and tanh overshoot by rounding errors."""
 _LEAST_OF_16_BITS = 4096
+"""Where no value of uint16 pictures is so high, they hold 12 bits or fewer."""
 _MOST_MOVED = 0.01
 """By how much of its range a column of vectors may be moved where float32 rounds it."""
 

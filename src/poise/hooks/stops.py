@@ -45,6 +45,7 @@ class Stops(Hook):
         self._say = say
         self._previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
         self._received: signal.Signals | None = None
+        self._has_said = False
         self._t0: float | None = None
         self._polled = 0.0
 
@@ -68,7 +69,9 @@ class Stops(Hook):
         if self._received is not None:
             reason = _CTRL_C if self._received is signal.SIGINT else self._received.name
             trainer.stop(reason)
-            self._say(f"{reason}: saving step {trainer.steps:,}, then evaluating it; Ctrl-C to end at once")
+            if not self._has_said:  # processes agree on a stop only a step later
+                self._say(f"{reason}: saving, then evaluating; Ctrl-C to end at once")
+            self._has_said = True
         now = time.monotonic()
         if self._max_seconds is not None and self._t0 is not None and now - self._t0 >= self._max_seconds:
             trainer.stop(f"--max-seconds {self._max_seconds:g}")

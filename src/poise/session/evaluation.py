@@ -77,7 +77,8 @@ def chosen_features(features: str, data: Data, device: torch.device) -> str:
 
 def examples_of(data: Data) -> Examples:
     """The data as features see it."""
-    return Examples(data.array, data.labels, len(data.classes), data.fingerprint)
+    scaling = data.scaling
+    return Examples(data.array, data.labels, len(data.classes), data.fingerprint, scaling.center, scaling.scale)
 
 
 def said_when_long(say: Callable[[str], None], seconds: float = 2.0) -> Progress:
@@ -183,9 +184,12 @@ class Evaluation:
     def space_of(self, metric: str) -> str:
         """The features that a metric is measured on."""
         space = METRICS[metric].space
-        if space == "values":
-            return self.features if self.data.kind == "vectors" else "raw"
-        return space or self.features
+        return self.values if space == "values" else space or self.features
+
+    @property
+    def values(self) -> str:
+        """The features that the samples' own values are: of images the pixels, of vectors what was chosen."""
+        return self.features if self.data.kind == "vectors" else "raw"
 
     @property
     def higher_is_better(self) -> bool:
@@ -356,7 +360,7 @@ class Evaluation:
     @cached_property
     def real_values(self) -> Tensor:
         """The chosen real samples themselves."""
-        return self.extractor(self.space_of("swd")).of(self.data.array, "real samples", self.chosen)
+        return self.extractor(self.values).of(self.data.array, "real samples", self.chosen)
 
     @cached_property
     def real(self) -> Tensor:
@@ -448,7 +452,7 @@ class _Evidence:
 
     @property
     def fake_values(self) -> Tensor:
-        return self._of(self._evaluation.space_of("swd"))
+        return self._of(self._evaluation.values)
 
     @property
     def fake_raw(self) -> Tensor:

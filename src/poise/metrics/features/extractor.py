@@ -47,12 +47,16 @@ class Examples:
         labels: the class of each, int64 ``(n,)``, or None.
         classes: how many there are; 0 without labels.
         fingerprint: a digest of the content: equal ones mean equal data.
+        center: of vectors, the mean of every column, float32 ``(d,)``, or None.
+        scale: of vectors, the standard deviation of every column, 1 where it is constant; float32 ``(d,)``, or None.
     """
 
     rows: NDArray[Any]
     labels: NDArray[np.int64] | None = None
     classes: int = 0
     fingerprint: str = ""
+    center: NDArray[np.float32] | None = None
+    scale: NDArray[np.float32] | None = None
 
     @property
     def are_images(self) -> bool:

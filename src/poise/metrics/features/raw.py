@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from poise.errors import MetricError
@@ -32,15 +33,15 @@ class Standardized(Extractor):
     Args:
         workplace: where it is done.
         center: the means, ``(d,)``.
-        scale: the standard deviations, ``(d,)``; 1 where a column is constant.
+        scale: the standard deviations, ``(d,)``.
     """
 
     name = "standardized"
     costs_nothing = True
 
-    def __init__(self, workplace: Workplace, center: Tensor, scale: Tensor) -> None:
+    def __init__(self, workplace: Workplace, center: NDArray[np.float32], scale: NDArray[np.float32]) -> None:
         super().__init__(workplace)
-        self._center, self._scale = (it.to(workplace.device) for it in (center, scale))
+        self._center, self._scale = (torch.from_numpy(it).to(workplace.device) for it in (center, scale))
 
     def features(self, rows: Tensor) -> Tensor:
         """The samples in these units."""
@@ -48,18 +49,20 @@ class Standardized(Extractor):
 
 
 def require_vectors(examples: Examples) -> None:
-    """Refuse images.
+    """Refuse images, and vectors of unknown spread.
 
     Raises:
         MetricError: naming the features.
     """
     if examples.are_images:
         raise MetricError("standardized features are of vectors, and this data is of images; take raw ones")
+    if examples.center is None or examples.scale is None:
+        raise MetricError("standardized features need the center and the scale of every column; take raw ones")
 
 
 def standardized(examples: Examples, workplace: Workplace) -> Standardized:
     """Columns in units of their own spread: right for vectors."""
     require_vectors(examples)
-    center, scale = examples.rows.mean(0, dtype=np.float64), examples.rows.std(0, dtype=np.float64)
-    scale = np.where(examples.rows.min(0) == examples.rows.max(0), 1.0, scale)
-    return Standardized(workplace, *(torch.from_numpy(it.astype(np.float32)) for it in (center, scale)))
+    assert examples.center is not None
+    assert examples.scale is not None
+    return Standardized(workplace, examples.center, examples.scale)
