@@ -179,7 +179,10 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
 def test_unreadable_members_are_skipped_and_named(pack: Pack, tmp_path: Path) -> None:
     members = {f"in/{index:02}.png": png(index) for index in range(30)} | {"in/bad.png": b"text"}
     path = pack(tmp_path, members)
-    assert (len(prepared(path)), prepared(path).skipped) == (30, ("bad.png: not an image",))
+    assert (len(prepared(path)), prepared(path).skipped) == (
+        30,
+        ("bad.png: not an image that can be read; save it as PNG or JPEG",),
+    )
 
 
 def test_a_damaged_zip_member_is_skipped_and_named(tmp_path: Path) -> None:

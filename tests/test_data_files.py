@@ -32,7 +32,7 @@ def prepared(folder: Path, size: int | None = None) -> Data:
 def test_rows_follow_the_sorted_paths(folder: Path) -> None:
     for level, name in enumerate(["a.png", "b/x.png", "b/y.png", "b.png"]):
         save(folder / name, level)
-    assert [file.name for file in Folder(folder).read()] == ["a.png", "b.png", "b/x.png", "b/y.png"]
+    assert [file.name for file in Folder(folder, str(folder)).read()] == ["a.png", "b.png", "b/x.png", "b/y.png"]
     assert prepared(folder).array[:, 0, 0, 0].tolist() == [0, 3, 1, 2]
 
 
@@ -46,15 +46,37 @@ def test_only_pictures_count(folder: Path) -> None:
     assert len(prepared(folder)) == 3
 
 
+def test_pictures_of_cameras_that_cannot_be_read_are_not_left_out_without_a_word(folder: Path) -> None:
+    for number in range(20):
+        save(folder / f"{number}.png")
+    for name in ["IMG_1.HEIC", "b.heif", "c.jxl"]:
+        (folder / name).write_bytes(bytes.fromhex("00000028667479706865696300000000"))
+    with pytest.raises(
+        DataError, match=r"3 of 23 images cannot be read \(IMG_1.HEIC: not an image that can be read; save it as PNG or"
+    ):
+        prepared(folder)
+
+
+def test_a_folder_that_is_named_like_built_in_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    for name in ["a.png", "b.png"]:
+        save(Path("digits") / name)
+    for given in ("./digits", Path("digits")):
+        data = load(given, cache=Path("cache"))
+        assert (data.source, len(load(data.source, cache=Path("cache")))) == ("./digits", 2)
+
+
 def test_runs_in_the_folder_are_no_pictures_of_it(folder: Path) -> None:
     save(folder / "a.png")
     save(folder / "runs/amber-heron/samples/00000100.png")
     for name in ("config.yaml", "events.jsonl"):
         (folder / "runs/amber-heron" / name).touch()
     save(folder / "runs/b.png")
-    assert [file.name for file in Folder(folder).read()] == ["a.png", "runs/b.png"]
+    assert [file.name for file in Folder(folder, str(folder)).read()] == ["a.png", "runs/b.png"]
     run = folder / "runs/amber-heron"
-    assert [file.name for file in Folder(run).read()] == ["samples/00000100.png"]  # where it is asked for by name
+    assert [file.name for file in Folder(run, str(run)).read()] == [
+        "samples/00000100.png"
+    ]  # where it is asked for by name
 
 
 @pytest.mark.parametrize(
@@ -71,7 +93,7 @@ def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> 
     (folder / "more").symlink_to(tmp_path / "elsewhere")
     (folder / "loop").symlink_to(folder)
     (tmp_path / "elsewhere" / "back").symlink_to(folder)
-    assert sorted({file.name for file in Folder(folder).read()}) == ["a.png", "more/b.png"]
+    assert sorted({file.name for file in Folder(folder, str(folder)).read()}) == ["a.png", "more/b.png"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +185,9 @@ def test_many_unreadable_files_are_an_error(folder: Path) -> None:
         save(folder / f"{index:02}.png")
     for name in ("x.png", "y.png"):
         (folder / name).write_text("text")
-    with pytest.raises(DataError, match=r"2 of 20 images cannot be read \(x.png: not an image; y.png: .*up to 5% .*"):
+    with pytest.raises(
+        DataError, match=r"2 of 20 images cannot be read \(x.png: not an image .*; y.png: .*up to 5% .*"
+    ):
         prepared(folder)
 
 

@@ -55,6 +55,7 @@ MODES: dict[str, tuple[Callable[[], bytes], Look]] = {
     "cmyk": (lambda: encoded(ramp("CMYK"), "JPEG"), COLOR),
     "bmp": (lambda: encoded(ramp("RGB"), "BMP"), COLOR),
     "webp": (lambda: encoded(ramp("RGB"), "WEBP"), COLOR),
+    "avif": (lambda: encoded(ramp("RGB"), "AVIF"), COLOR),
     "ppm": (lambda: encoded(ramp("RGB"), "PPM"), COLOR),
     "opaque rgba": (lambda: encoded(ramp("RGBA")), COLOR),
     "rgba": (lambda: encoded(half_transparent("RGBA")), CLEAR),

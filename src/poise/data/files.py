@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from poise.data.labels import Labels, by_folder
-from poise.data.picture import EXTENSIONS, UnreadableError
+from poise.data.picture import EXTENSIONS, FOREIGN_EXTENSIONS, UnreadableError
 from poise.errors import DataError
 
 __all__ = ["MAX_BYTES", "File", "Files", "Folder", "is_picture", "refuse_large"]
@@ -67,7 +67,7 @@ def is_picture(name: str) -> bool:
     parts = name.split("/")
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return False
-    return "." in parts[-1] and parts[-1].rsplit(".", 1)[1].lower() in EXTENSIONS
+    return "." in parts[-1] and parts[-1].rsplit(".", 1)[1].lower() in EXTENSIONS + FOREIGN_EXTENSIONS
 
 
 def refuse_large(size: int) -> None:
@@ -97,6 +97,7 @@ class Folder:
 
     Args:
         path: the folder.
+        source: what the person gave for it.
 
     Raises:
         DataError: from any method, when a folder cannot be listed.
@@ -105,9 +106,9 @@ class Folder:
     archived = False
     labels = staticmethod(by_folder)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: str) -> None:
         self.path = path
-        self.source = str(path)
+        self.source = source
 
     @property
     def count(self) -> int:

@@ -15,6 +15,7 @@ from poise.errors import DataError
 
 __all__ = [
     "EXTENSIONS",
+    "FOREIGN_EXTENSIONS",
     "MODES",
     "SIZES",
     "Look",
@@ -34,13 +35,16 @@ SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 LARGEST_DEFAULT = 64
 """The largest side, in pixels, that is chosen unless the person asks for more."""
 
-EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "webp", "gif", "tif", "tiff", "ppm", "pgm")
+EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "webp", "avif", "gif", "tif", "tiff", "ppm", "pgm", "jfif")
 """Files with these extensions are taken for pictures, in lower or upper case."""
+
+FOREIGN_EXTENSIONS = ("heic", "heif", "jxl")
+"""So are these, which cannot be read: cameras make them, and no folder shall be half its size without a word."""
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for each number of channels."""
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "AVIF", "GIF", "TIFF", "PPM")
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -211,6 +215,6 @@ def _reasons() -> Iterator[None]:
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise UnreadableError(f"it has more than {limit} pixels, which may be a decompression bomb") from None
     except UnidentifiedImageError:
-        raise UnreadableError("not an image") from None
+        raise UnreadableError("not an image that can be read; save it as PNG or JPEG") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, ... on damaged files
         raise UnreadableError(str(error) or type(error).__name__) from error

@@ -78,7 +78,8 @@ def _prepared(source: str | Path, size: int | None, progress: Progress | None) -
         return Pictures(Hub(source.removeprefix(PREFIX)), size, progress)
     path = Path(source).expanduser()
     if path.is_dir() and source != "":
-        return Pictures(Folder(path), size, progress)
+        # What the name is written as is what it is loaded by again, and a built-in one would win.
+        return Pictures(Folder(path, f".{os.sep}{path}" if str(source) in BUILTIN else str(source)), size, progress)
     known = [make for suffixes, make in _FILES if path.name.lower().endswith(suffixes)]
     if path.is_file():
         if not known:
