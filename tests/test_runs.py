@@ -221,6 +221,18 @@ def test_find(tmp_path: Path) -> None:
         find("empty", tmp_path)
 
 
+def test_a_path_is_not_taken_for_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("runs/quiet-otter", "quiet-otter", "deep/quiet-otter"):
+        make_run(tmp_path / path)
+    assert find("quiet-otter").path == Path("runs/quiet-otter")
+    assert find("./quiet-otter").path == Path("quiet-otter")
+    monkeypatch.chdir("deep")
+    assert find("../quiet-otter").path == Path("../quiet-otter")
+    with pytest.raises(RunError, match=r"there is no run '\./quiet-otte'"):
+        find("./quiet-otte")
+
+
 def test_names_follow_from_the_identity() -> None:
     assert memorable("a") == memorable("a")
     names = {memorable("a", attempt) for attempt in range(50)}

@@ -15,7 +15,7 @@ from poise.data import Data, load
 from poise.errors import CheckpointError, ConfigError, RunError
 from poise.hooks import INTERRUPTIONS, Hook
 from poise.recipes import resolve
-from poise.runs import Run, State, read_rows
+from poise.runs import Run, State, find, read_rows
 from poise.session import Evaluation, Outcome, Sampler, Session, run_for
 from poise.session.album import Album
 from poise.trainer import Trainer, unpack
@@ -277,6 +277,18 @@ def test_the_settings_name_the_run(data: Data, tmp_path: Path) -> None:
     longer = resolve(data, None, {"steps": 60}, SMALL)
     assert run_for(longer, root=tmp_path).path == run.path
     assert run_for(resolve(data, None, {"steps": 6, "seed": 1}, SMALL), root=tmp_path).path != run.path
+
+
+def test_a_run_that_is_named_is_the_one_that_is_found(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = resolve(data, None, {"steps": 6}, SMALL)
+    assert run_for(config, "amber").path == Path("amber")
+    train(data, Run("runs/amber"))
+    (tmp_path / "amber").mkdir()
+    assert run_for(config, "amber").path == find("amber").path == Path("runs/amber")
+    assert run_for(config, "./amber").path == Path("amber")
 
 
 def test_settings_that_cannot_be_read_are_no_reason_to_begin_another_run(data: Data, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ package imports no torch, so that what reads runs starts quickly and works witho
 """
 
 from poise.runs.checkpoints import Checkpoint, Checkpoints
-from poise.runs.directory import FORMAT, RUNS, Run, find, runs_under
+from poise.runs.directory import FORMAT, RUNS, Run, find, places, runs_under
 from poise.runs.follow import Follower
 from poise.runs.names import memorable
 from poise.runs.rows import JsonLines, finite, last_row, number, read_rows
@@ -26,6 +26,7 @@ __all__ = [
     "last_row",
     "memorable",
     "number",
+    "places",
     "read_rows",
     "runs_under",
 ]

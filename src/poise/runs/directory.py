@@ -15,7 +15,7 @@ from poise.runs.checkpoints import Checkpoints
 from poise.runs.rows import JsonLines, last_row
 from poise.runs.status import State, Status
 
-__all__ = ["FORMAT", "RUNS", "Run", "find", "runs_under"]
+__all__ = ["FORMAT", "RUNS", "Run", "find", "places", "runs_under"]
 
 FORMAT = 1
 RUNS = Path("runs")
@@ -251,6 +251,17 @@ def _touched(run: Run) -> float:
     return max((run.path / mark).stat().st_mtime for mark in _MARKS if (run.path / mark).exists())
 
 
+def places(name: str | Path, root: Path = RUNS) -> tuple[Path, ...]:
+    """Where the run is that a person names, the likelier place first.
+
+    Args:
+        name: a path, or a name under ``root``; ``./name`` is always a path.
+        root: the directory of runs.
+    """
+    is_path = str(name).startswith((f".{os.sep}", f"..{os.sep}"))
+    return (Path(name),) if is_path else (root / name, Path(name))
+
+
 def find(name: str | Path | None = None, root: Path = RUNS) -> Run:
     """The run that a person means.
 
@@ -266,7 +277,7 @@ def find(name: str | Path | None = None, root: Path = RUNS) -> Run:
         if not runs:
             raise RunError(f"there is no run under {root}/; train one with 'poise train digits', or give a path")
         return runs[0]
-    for path in (root / name, Path(name)):
+    for path in places(name, root):
         if path.is_dir():
             run = Run(path)
             if not run.exists():

@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from poise.config import Config, differences, parse, parse_file
-from poise.runs import RUNS, Run, memorable
+from poise.runs import RUNS, Run, memorable, places
 
 __all__ = ["NOT_IDENTITY", "run_for"]
 
@@ -26,8 +26,7 @@ def run_for(config: Config, path: str | None = None, root: Path = RUNS) -> Run:
         ConfigError: when the run that these settings name has a config.yaml that cannot be read.
     """
     if path is not None:
-        under = Run(root / path)
-        return under if under.exists() and not Path(path).exists() else Run(path)
+        return next((run for run in map(Run, places(path, root)) if run.exists()), Run(path))
     fields = config.model_dump(mode="json", by_alias=True, exclude=set(NOT_IDENTITY))
     identity = json.dumps(fields, sort_keys=True)
     candidates = (Run(root / memorable(identity, attempt)) for attempt in count())
