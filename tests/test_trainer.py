@@ -2,12 +2,14 @@
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -640,21 +642,39 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert loaded.steps == 3
 
 
-def test_data_sets_that_transform_at_random_resume_exactly() -> None:
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: torch.randn(2), lambda: torch.full((2,), random.random()), lambda: torch.from_numpy(np.random.rand(2))],
+    ids=["torch", "python", "numpy"],
+)
+def test_data_sets_that_transform_at_random_resume_exactly(draw: Callable[[], Tensor]) -> None:
     class Jittered(torch.utils.data.Dataset[Tensor]):
         def __len__(self) -> int:
             return 64
 
         def __getitem__(self, index: int) -> Tensor:
-            return torch.randn(2) + index / 64
+            return draw().float() + index / 64
 
     straight, first, second = make(), make(), make()
     straight.fit(Jittered(), steps=6, batch=16)
     first.fit(Jittered(), steps=4, batch=16)
     second.load_state_dict(first.state_dict())
-    torch.rand(5)
+    draw()
     second.fit(Jittered(), steps=6, batch=16)
     assert_same(weights(second), weights(straight))
+
+
+def test_data_sets_leave_the_generators_as_they_were() -> None:
+    class Drawing(torch.utils.data.Dataset[Tensor]):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.tensor([random.random(), np.random.rand()])
+
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    make().fit(Drawing(), steps=2, batch=16)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 
 
 def test_states_are_plain_safetensors() -> None:

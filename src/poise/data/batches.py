@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from poise.data.ahead import Ahead
-from poise.data.indexable import Indexable, indexable
+from poise.data.dataset import Data
+from poise.data.indexable import Indexable, Rows, indexable
 from poise.data.store import Batch, Begun, store
 from poise.errors import DataError
 
@@ -114,6 +115,11 @@ class Batches:
             DataError: when the index is negative.
         """
         return self._store.end(self._begin(index))
+
+    @property
+    def may_transform(self) -> bool:
+        """Whether samples may be made anew each time, perhaps at random: by a data set or an object of one's own."""
+        return not isinstance(self.data, Data | Rows)
 
     @property
     def place(self) -> str:

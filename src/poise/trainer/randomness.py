@@ -1,8 +1,10 @@
 """Randomness as a function of (seed, rank, number): a resume needs no generator state."""
 
+import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import numpy as np
 import torch
 
 from poise.parallel import World, batch
@@ -61,6 +63,20 @@ class Randomness:
         finally:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.set_state(state)
+
+    @contextmanager
+    def stretch_everywhere(self, *numbers: int) -> Iterator[None]:
+        """:meth:`stretch`, of Python's and NumPy's generators too, which transforms of samples may draw from."""
+        of_python, of_numpy = random.getstate(), np.random.get_state()
+        seed = mix(self._seed, self._world.rank, *numbers)
+        try:
+            random.seed(seed)
+            np.random.seed(seed % (1 << 32))
+            with self.stretch(*numbers):
+                yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
 
     def over_batch(self, rows: int, *numbers: int) -> AbstractContextManager[None]:
         """Let the batch be spread over the processes, and what is drawn for it be named by ``numbers``.

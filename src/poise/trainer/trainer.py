@@ -444,7 +444,8 @@ class Trainer:
 
         Args:
             data: a :class:`~poise.data.Data`, a tensor or array ``(N, ...)``, a map-style dataset, or anything with
-                ``batch(index) -> Tensor``.
+                ``batch(index) -> Tensor``. What these draw from the default generators of torch, Python and NumPy
+                follows from the seed, so that a resume repeats it.
             steps: the end in steps.
             kimg: the end in thousands of real images.
             batch: real images a batch, of which each process takes its part.
@@ -518,10 +519,12 @@ class Trainer:
             self._is_shared_out = before
 
     def _from(self, feed: Feed) -> Generator[Batch, None, None]:
+        transforms = not isinstance(feed, Batches) or feed.may_transform
+        stretch = self._randomness.stretch_everywhere if transforms else self._randomness.stretch
         with feed.reading() if isinstance(feed, Batches) else nullcontext(feed.batch) as batch:
             while True:
                 asked = time.perf_counter()
-                with self._randomness.stretch(_FEED, self._draws):  # for data sets that transform at random
+                with stretch(_FEED, self._draws):
                     real = batch(self._draws)
                 self._waited += time.perf_counter() - asked
                 yield real
