@@ -263,8 +263,8 @@ def worst(name: str, values: Sequence[float], row: Row) -> float:
 def is_twice_as_good(row: Row, seeds: Sequence[Mapping[str, Numbers]]) -> bool:
     """Whether the loop by hand, where there is one, has twice the mean of poise in each number that is compared."""
     means = (
-        tuple(statistics.mean(seed[way][number] for seed in seeds) for way in ("by hand", "poise"))
-        for number in _COMPARED
+        tuple(statistics.mean(seed[way][key] for seed in seeds) for way in ("by hand", "poise"))
+        for key in _COMPARED
         if row.by_hand
     )
     return all(by_hand >= _TIMES_AS_GOOD * poise for by_hand, poise in means)
@@ -278,17 +278,17 @@ def table(name: str, row: Row, results: Mapping[str, Mapping[str, Numbers]]) -> 
         "| number | mean | worst | target |",
         "|---|---:|---:|---|",
     ]
-    for number in _SHOWN:
-        values = [it["poise"][number] for it in seeds if number in it["poise"]]
+    for key in _SHOWN:
+        values = [it["poise"][key] for it in seeds if key in it["poise"]]
         if not values:
             continue
-        bound = row.targets.get(number, "")
-        lines.append(f"| {number} | {statistics.mean(values):.4g} | {worst(number, values, row):.4g} | {bound} |")
-        beside = [it["by hand"][number] for it in seeds if "by hand" in it and number in it["by hand"]]
+        bound = row.targets.get(key, "")
+        lines.append(f"| {key} | {statistics.mean(values):.4g} | {worst(key, values, row):.4g} | {bound} |")
+        beside = [it["by hand"][key] for it in seeds if "by hand" in it and key in it["by hand"]]
         if beside:
-            bound = f">= {_TIMES_AS_GOOD * statistics.mean(values):.4g}" if number in _COMPARED else ""
-            mean, most = statistics.mean(beside), worst(number, beside, row)
-            lines.append(f"| {number}, DCGAN by hand | {mean:.4g} | {most:.4g} | {bound} |")
+            bound = f">= {_TIMES_AS_GOOD * statistics.mean(values):.4g}" if key in _COMPARED else ""
+            mean, most = statistics.mean(beside), worst(key, beside, row)
+            lines.append(f"| {key}, DCGAN by hand | {mean:.4g} | {most:.4g} | {bound} |")
     return [*lines, "", *(f"- {line}" for line in row.published), ""]
 
 
@@ -341,9 +341,9 @@ def main() -> None:
     if arguments.markdown is not None:
         write_atomic(arguments.markdown, text + "\n")
     kept = [
-        keeps(seed["poise"][number], bound)
+        keeps(seed["poise"][key], bound)
         for name, row in chosen.items()
-        for number, bound in row.targets.items()
+        for key, bound in row.targets.items()
         for seed in results[name].values()
     ]
     kept += [is_twice_as_good(row, list(results[name].values())) for name, row in chosen.items()]

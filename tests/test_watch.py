@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import tracemalloc
 from collections.abc import Callable, Sequence
 from math import sqrt
@@ -102,6 +103,14 @@ def trainer_of(fakes: Tensor, **options: Any) -> Trainer:
 
 def measured(reals: Tensor, fakes: Tensor, **options: Any) -> dict[str, float]:
     return Probe(reals, **options).measure(trainer_of(fakes))
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_sample_has_no_spread() -> None:
+    numbers = measured(torch.tensor([[1.0, 0], [2, 0]]), torch.tensor([[0.0, 0]]))
+    assert numbers["d_auc"] == 1
+    assert "d_gap" not in numbers
+    assert all(map(math.isfinite, numbers.values()))
 
 
 def test_who_leads() -> None:

@@ -125,8 +125,10 @@ class Probe:
         up = 1.0 if pushes_real_up(trainer.loss) else -1.0
         real, fake = up * real, up * fake
         lead = real.mean() - fake.mean()
-        spread = ((real.var() + fake.var()) / 2).sqrt()
-        numbers = {"d_auc": _auc(real, fake), "d_gap": float(lead / spread.clamp_min(1e-12))}
+        numbers = {"d_auc": _auc(real, fake)}
+        if len(real) > 1:
+            spread = ((real.var() + fake.var()) / 2).sqrt()
+            numbers["d_gap"] = float(lead / spread.clamp_min(1e-12))
         if self._held_out is not None:
             labels = [] if self._held_out_labels is None else [self._held_out_labels]
             held_out = up * _scores(trainer, self._held_out, labels)
@@ -232,8 +234,10 @@ def _auc(real: Tensor, fake: Tensor) -> float:
 
 
 def _distances(samples: Tensor) -> tuple[float, float]:
-    """The mean distance between two samples, and to the nearest other one."""
+    """The mean distance between two samples, and to the nearest other one; 0 where there is no other."""
     n = len(samples)
+    if n < 2:
+        return 0.0, 0.0
     apart = torch.cdist(samples.flatten(1), samples.flatten(1))
     mean = float(apart.sum() / (n * (n - 1)))
     return mean, float((apart + torch.diag(apart.new_full((n,), torch.inf))).amin(1).mean())
