@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
@@ -20,7 +21,7 @@ from poise import losses
 from poise.balance import BALANCES, Alternating, Balance, Simultaneous
 from poise.ema import Ema
 from poise.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError, ShapeError
-from poise.losses import LOSSES
+from poise.losses import LOSSES, AdversarialLoss
 from poise.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from poise.optimizers import WRAPPERS
 from poise.penalties import PENALTIES, Penalty, Weighted, bcr
@@ -410,6 +411,26 @@ def test_refusals(act: Callable[[], object], error: type[Exception], words: str)
     ("act", "words"),
     [
         (lambda: make(loss=losses.hinge), r"loss is a function; give an AdversarialLoss, such as losses.hinge\(\)"),
+        (
+            lambda: make(loss=AdversarialLoss(lambda r, f: softplus(f - r).mean(), lambda r, f: softplus(-f))),
+            r"loss.d gives shape \(\) for logits of shape \(64,\); give one value a sample, \(n,\): the mean is the",
+        ),
+        (
+            lambda: make(loss=AdversarialLoss(lambda r, f: softplus(f - r), lambda r, f: -f.mean().item())),
+            r"loss.g gives a float for logits of shape \(64,\); give one value a sample",
+        ),
+        (
+            lambda: make(loss=AdversarialLoss(lambda r, f: softplus(f - r), lambda r, f: softplus(-f.detach()))),
+            "loss.g gives values that have no derivative; detach neither these nor the logits",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(lambda scene: 0.5, 1.0)}).step(points(8)),
+            r"penalties.mine gives a float; give a tensor of shape \(n,\) or \(\)",
+        ),
+        (
+            lambda: make(penalties={"mine": Weighted(lambda scene: scene.real.square(), 1.0)}).step(points(8)),
+            "penalties.mine gives values that do not depend on the player's weights, so that it would do nothing: call",
+        ),
         (lambda: make(penalties={"r1": PENALTIES["r1"]}), r"penalties\['r1'\] is a GradientPenalty; give Weighted"),
         (lambda: make(penalties={"d": Weighted(PENALTIES["r1"], 1.0)}), "a penalty cannot be named 'd'"),
         (
@@ -617,7 +638,11 @@ def test_samples_are_the_same_for_the_same_seed_in_any_chunks() -> None:
 def test_a_state_of_other_networks_is_refused() -> None:
     state = make().state_dict()
     other = Trainer(mlp_generator(4, (2,), width=8), mlp_discriminator((2,), width=16), fabric=make_fabric("cpu"))
-    with pytest.raises(CheckpointError, match="does not fit these networks"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"does not fit these networks and optimizers: Error\(s\) in loading state_dict for .*; size mismatch for "
+        r".* torch.Size\(\[16, 4\]\) .* torch.Size\(\[8, 4\]\).*; 5 more$",
+    ):
         other.load_state_dict(state)
 
 

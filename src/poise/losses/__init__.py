@@ -23,6 +23,7 @@ from poise.losses.loss import (
     opposes,
     per_sample,
     pushes_real_up,
+    require_values,
 )
 from poise.losses.outcome import realness
 from poise.losses.pair import relativistic, relativistic_average
@@ -46,6 +47,7 @@ __all__ = [
     "realness",
     "relativistic",
     "relativistic_average",
+    "require_values",
     "reverse_kl",
     "softmax",
     "squared_hellinger",

@@ -1,12 +1,12 @@
 """What an adversarial loss is, and which way it turns the discriminator."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from poise.errors import ShapeError
+from poise.errors import ConfigError, ShapeError
 
 __all__ = [
     "AdversarialLoss",
@@ -17,6 +17,7 @@ __all__ = [
     "per_sample",
     "pushes_real_up",
     "require_equal_shapes",
+    "require_values",
 ]
 
 LogitLoss = Callable[[Tensor, Tensor], Tensor]
@@ -76,6 +77,34 @@ def per_sample(of: LogitLoss) -> LogitLoss:
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
     return loss
+
+
+def require_values(loss: AdversarialLoss) -> None:
+    """Refuse a loss that does not give one value a sample, or values that have no derivative.
+
+    It is tried at fixed logits, because what a loss of one's own gives shows only when it is called.
+
+    Args:
+        loss: any loss.
+
+    Raises:
+        ConfigError: saying what it gives.
+    """
+    for player, of in (("d", loss.d), ("g", loss.g)):
+        with torch.inference_mode(False), torch.enable_grad():
+            logits, outcomes = _fixed_logits(loss.outputs)
+            real, fake = ((side * outcomes).requires_grad_() for side in (logits, logits.roll(8, 0)))
+            values: Any = of(real, fake)
+        if not isinstance(values, Tensor) or values.shape[:1] != real.shape[:1]:
+            given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+            raise ConfigError(
+                f"loss.{player} gives {given} for logits of shape {tuple(real.shape)}; give one value a sample, (n,): "
+                "the mean is the trainer's to take"
+            )
+        if not values.requires_grad:
+            raise ConfigError(
+                f"loss.{player} gives values that have no derivative; detach neither these nor the logits"
+            )
 
 
 def pushes_real_up(loss: AdversarialLoss) -> bool:

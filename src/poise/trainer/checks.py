@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from math import isfinite
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from poise.balance import Balance, Phase, Plan
 from poise.constraints import Constrained
 from poise.data import Batch
 from poise.errors import ConfigError, ShapeError
-from poise.losses import AdversarialLoss, pushes_real_up
+from poise.losses import AdversarialLoss, pushes_real_up, require_values
 from poise.penalties import Weighted, acts_on, layer_named, player_of
 from poise.schedules import Number, described, greatest, least
 
@@ -33,7 +34,9 @@ __all__ = [
     "checked_share",
     "checked_sizes",
     "checked_top_k",
+    "checked_values",
     "fitting_labels",
+    "in_brief",
     "require_shape",
     "warn_of_balance",
     "warn_of_probabilities",
@@ -110,11 +113,12 @@ def checked_augment(augment: Augmented | None) -> Augmented | None:
 
 
 def checked_loss(loss: AdversarialLoss) -> AdversarialLoss:
-    """A loss, and not the function that makes one."""
+    """A loss that gives one value a sample, and not the function that makes one."""
     if not isinstance(loss, AdversarialLoss):
         raise ConfigError(
             f"loss is a {type(loss).__name__}; give an AdversarialLoss, such as losses.hinge() or LOSSES['hinge']"
         )
+    require_values(loss)
     return loss
 
 
@@ -149,6 +153,26 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
                 f"let it go to {' or '.join(map(repr, sorted(able)))}"
             )
     return {name: term for name, term in penalties.items() if term.weight != 0}
+
+
+def checked_values(name: str, values: Any) -> Tensor:
+    """What a penalty gives: something that its player can minimize."""
+    if not isinstance(values, Tensor):
+        raise ConfigError(f"penalties.{name} gives a {type(values).__name__}; give a tensor of shape (n,) or ()")
+    if torch.is_grad_enabled() and not values.requires_grad:
+        raise ConfigError(
+            f"penalties.{name} gives values that do not depend on the player's weights, so that it would do nothing: "
+            "call the networks of the scene, and do not detach what they give"
+        )
+    return values
+
+
+def in_brief(error: Exception) -> str:
+    """The beginning of what torch says of weights that do not fit: it names each, and there may be hundreds."""
+    first, *more = str(error).split("\n\t")
+    return "; ".join(shorten(line, 240) for line in [first, *more[:2]]) + (
+        f"; {len(more) - 2} more" if more[2:] else ""
+    )
 
 
 def checked_count(name: str, count: int) -> int:

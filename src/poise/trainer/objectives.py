@@ -14,7 +14,7 @@ from poise.losses import AdversarialLoss, judges_by_sign, looks_at_batch, pushes
 from poise.parallel import batch
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
-from poise.trainer.checks import require_shape, warn_of_probabilities
+from poise.trainer.checks import checked_values, require_shape, warn_of_probabilities
 
 __all__ = ["STRENGTH", "Numbers", "Objective", "Objectives", "Turn"]
 
@@ -201,7 +201,7 @@ class Objectives:
         for name, weight in turn.weights.items():
             penalty, _, every, _ = self._penalties[role][name]
             scene.entry = name
-            term = weight * penalty(scene).mean()
+            term = weight * checked_values(name, penalty(scene)).mean()
             total, terms[log_name(name)] = total + every * term, term
         return total, terms
 

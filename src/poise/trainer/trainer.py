@@ -41,6 +41,7 @@ from poise.trainer.checks import (
     checked_sizes,
     checked_top_k,
     fitting_labels,
+    in_brief,
     warn_of_balance,
 )
 from poise.trainer.compiled import Compiled
@@ -667,7 +668,9 @@ class Trainer:
             self._draws, self._phases, self._batch = state["draws"], state["phases"], state["batch"] // self.world.size
             self._seconds = state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"the saved state does not fit these networks and optimizers: {error}") from error
+            raise CheckpointError(
+                f"the saved state does not fit these networks and optimizers: {in_brief(error)}"
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, atomically."""
