@@ -63,16 +63,16 @@ def require_unconditional(preset: str, classes: int) -> None:
         )
 
 
-def require_labels(labels: Tensor | None, classes: int, count: int) -> Tensor:
+def require_labels(labels: Tensor | None, classes: int, samples: Tensor) -> Tensor:
     """Labels that fit.
 
     Their range is looked at on the CPU only, outside programs: elsewhere the look would be waited for at each pass, and
     the lookup asserts it on the device itself.
 
     Args:
-        labels: ``(count,)``, int64.
+        labels: ``(n,)``, int64.
         classes: labels are from 0 to ``classes - 1``.
-        count: samples.
+        samples: what they are the labels of, ``(n, ...)``.
 
     Raises:
         ShapeError: when they have another shape or type.
@@ -80,6 +80,7 @@ def require_labels(labels: Tensor | None, classes: int, count: int) -> Tensor:
     """
     if labels is None:
         raise ShapeError(f"no labels were given, and the network is of {classes} classes; give int64 labels (n,)")
+    count = samples.shape[0]  # which a program keeps open; len() would make it a number
     if labels.shape != (count,) or labels.dtype != torch.int64:
         raise ShapeError(
             f"labels are {str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}; for {count} samples they "
@@ -117,7 +118,7 @@ class Conditional(nn.Sequential):
             ShapeError: when labels are missing, or of another shape or type.
             ConfigError: when a label is outside the range.
         """
-        return run(self.named_children(), x, {LABELS: require_labels(labels, self.classes, len(x))})
+        return run(self.named_children(), x, {LABELS: require_labels(labels, self.classes, x)})
 
 
 def sequence(layers: Sequence[nn.Module], classes: int) -> nn.Sequential:
@@ -210,8 +211,8 @@ class Projection(Wired):
     def forward(self, x: Tensor, kept: dict[str, Tensor]) -> Tensor:
         """``(n, ...)`` to what the head gives."""
         logits: Tensor = self.head(x)
-        vectors = self.vectors(kept[LABELS]).reshape(len(x), -1, prod(x.shape[1:]))
-        towards: Tensor = (vectors * x.reshape(len(x), 1, -1)).sum(2)
+        vectors = self.vectors(kept[LABELS]).reshape(x.shape[0], -1, prod(x.shape[1:]))
+        towards: Tensor = (vectors * x.reshape(x.shape[0], 1, -1)).sum(2)
         return logits + towards.reshape(logits.shape)
 
 

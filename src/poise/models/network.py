@@ -73,7 +73,7 @@ class Network(nn.Module):
             )
         kept = {INPUT: x}
         if self.classes:
-            kept[LABELS] = require_labels(labels, self.classes, len(x))
+            kept[LABELS] = require_labels(labels, self.classes, x)
         elif labels is not None:
             raise ConfigError("labels were given, and the network takes none; build it with classes=")
         return run(self.named_children(), x, kept)

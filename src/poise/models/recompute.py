@@ -56,7 +56,7 @@ class _RecomputedConditional(Conditional):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """See :class:`Conditional`."""
-        return _in_segments(self, x, {LABELS: require_labels(labels, self.classes, len(x))})
+        return _in_segments(self, x, {LABELS: require_labels(labels, self.classes, x)})
 
 
 _RECOMPUTED: dict[type[nn.Module], type[nn.Module]] = {

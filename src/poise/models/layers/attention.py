@@ -103,7 +103,7 @@ class MultiHeadAttention(nn.Module):
         )
         weights = (query @ key.transpose(2, 3) / sqrt(query.shape[3])).softmax(3)
         found: Tensor = self.out((weights @ value).transpose(1, 2).flatten(2))
-        return found.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])
+        return found.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
 
 
 class EfficientAttention(nn.Module):
@@ -143,7 +143,7 @@ class EfficientAttention(nn.Module):
         )
         context = key.softmax(3) @ value.transpose(2, 3)  # (n, heads, key features, value features)
         found: Tensor = self.out((context.transpose(2, 3) @ query.softmax(2)).flatten(1, 2))
-        return found.reshape(len(x), -1, *x.shape[2:])
+        return found.reshape(x.shape[0], -1, *x.shape[2:])
 
 
 class SegmentSoftmax(nn.Module):
@@ -165,7 +165,7 @@ class SegmentSoftmax(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, 2 K channels, ...)`` to ``(n, channels, ...)``."""
-        content, votes = x.reshape(len(x), 2, -1, self.channels, *x.shape[2:]).unbind(1)
+        content, votes = x.reshape(x.shape[0], 2, -1, self.channels, *x.shape[2:]).unbind(1)
         return (votes.softmax(1) * content).sum(1)
 
     def extra_repr(self) -> str:

@@ -25,7 +25,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``."""
-        return super().forward(x.flatten(1)).reshape(len(x), *self.shape)
+        return super().forward(x.flatten(1)).reshape(x.shape[0], *self.shape)
 
 
 class EqualLinear(nn.Module):
@@ -66,7 +66,7 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``."""
         bias = None if self.bias is None else self.lr_mul * self.bias
-        return linear(x.flatten(1), self.weight_scale * self.weight, bias).reshape(len(x), *self.shape)
+        return linear(x.flatten(1), self.weight_scale * self.weight, bias).reshape(x.shape[0], *self.shape)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""

@@ -21,7 +21,7 @@ class Noise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``."""
-        return torch.randn(len(x), *self.shape, device=x.device, dtype=x.dtype)
+        return torch.randn(x.shape[0], *self.shape, device=x.device, dtype=x.dtype)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""
@@ -70,7 +70,7 @@ class Constant(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``, every sample the same."""
-        return self.weight.expand(len(x), *self.weight.shape)
+        return self.weight.expand(x.shape[0], *self.weight.shape)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""

@@ -76,7 +76,7 @@ class EzNorm(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """``(n, c, ...)`` and ``(n, d)`` to the shape of x."""
-        positions: Tensor = self.conv(x.flatten(2)).reshape(len(x), 1, *x.shape[2:])
+        positions: Tensor = self.conv(x.flatten(2)).reshape(x.shape[0], 1, *x.shape[2:])
         return _per_channel(self.beta(style), x) * positions
 
 

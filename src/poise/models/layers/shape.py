@@ -20,7 +20,7 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, ...)`` to ``(n, *shape)``."""
-        return x.reshape(len(x), *self.shape)
+        return x.reshape(x.shape[0], *self.shape)
 
     def extra_repr(self) -> str:
         """The arguments, for the repr."""
