@@ -5,11 +5,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["console", "preparing", "track"]
+from poise.errors import ConfigError
+
+__all__ = ["console", "preparing", "track", "writing"]
 
 
 class _Console(Console):
@@ -42,6 +45,15 @@ def preparing(quiet: bool = False) -> Iterator[None]:
             return
         with stream.status("loading"):
             yield
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what a person gave, and not a temporary file, where it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; give another path") from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def import_hypergan(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Make a recipe of a HyperGAN configuration, and name what of it has no meaning here."""
-    from poise.cli.console import preparing
+    from poise.cli.console import preparing, writing
 
     if out.exists() and not force:
         raise ConfigError(f"{out} is there already; give another --out, or --force to write over it")
@@ -35,10 +35,8 @@ def import_hypergan(
         from poise.recipes.hypergan import convert_file
 
         imported = convert_file(file)
-    try:
+    with writing(out):
         write_atomic(out, imported.text())
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror or error}; give another path") from error
     if as_json:
         typer.echo(json.dumps(_facts(imported, out), indent=2))
         return

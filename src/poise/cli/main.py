@@ -13,6 +13,7 @@ import typer.main
 from poise.cli.board import board
 from poise.cli.doctor import doctor
 from poise.cli.evaluate import evaluate
+from poise.cli.export import export
 from poise.cli.import_hypergan import import_hypergan
 from poise.cli.inspect import recipes, runs, show
 from poise.cli.parts import parts
@@ -43,6 +44,7 @@ for verb in (
     train,
     sample,
     evaluate,
+    export,
     doctor,
     report,
     board,

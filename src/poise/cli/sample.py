@@ -1,8 +1,6 @@
 """``poise sample``."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -40,7 +38,7 @@ def sample(
     """Sample from a run's best generator (its averaged weights)."""
     if grid is not None and grid.suffix.lower() != ".png":
         raise ConfigError(f"{grid}: the picture of all samples is a PNG file; write it as .png")
-    from poise.cli.console import preparing
+    from poise.cli.console import preparing, writing
     from poise.runs import find
 
     target = find(run)
@@ -60,18 +58,18 @@ def sample(
     said: list[str] = []
     if walk is not None:
         stops = min(max(n, 2), 8)
-        with _writing(walk):
+        with writing(walk):
             files.append(write_walk(sampler, walk, stops=stops, seed=seed, label=label or 0))
         said.append(f"a walk past {_count(stops)} in {walk}")
     labels = None if label is None else torch.full((n,), label)
     samples = sampler.sample(n, seed, labels=labels) if grid is not None or out is not None else None
     if grid is not None and samples is not None:
-        with _writing(grid):
+        with writing(grid):
             classes = len(sampler.config.classes) if labels is None else 0
             files.append(write_picture(sampler, samples, grid, seed=seed, classes=classes))
         said.append(f"a picture of {_count(n)} in {grid}")
     if out is not None and samples is not None:
-        with _writing(out):
+        with writing(out):
             written = write_samples(sampler, samples, out, seed=seed)
         files += written
         said.append(f"{_count(n)} in {written[0] if len(written) == 1 else f'{out} ({len(written):,} files)'}")
@@ -96,12 +94,3 @@ def sample(
 
 def _count(n: int) -> str:
     return f"{n:,} sample{'s' * (n != 1)}"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Name what a person gave, and not a temporary file, where it cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; give another path") from error

@@ -87,8 +87,7 @@ class Scaling:
         if self.center is not None and self.scale is not None:
             vectors: NDArray[np.float32] = values.numpy() * self.scale + self.center
             return vectors
-        levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).contiguous().numpy()
+        return levels(values).numpy()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, from which :meth:`from_json` makes an equal one."""
@@ -106,6 +105,12 @@ class Scaling:
             None if fields[name] is None else np.asarray(fields[name], np.float32) for name in ("center", "scale")
         )
         return cls(fields["kind"], tuple(fields["shape"]), center, scale)
+
+
+def levels(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures ``(n, c, h, w)`` in [-1, 1] as files have them: uint8 ``(n, h, w, c)``, rounded and clipped."""
+    rounded = pictures.add(1).mul_(_HALF).round_().clamp_(0, 255)
+    return rounded.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def standardized(rows: torch.Tensor, center: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from poise.session.assessment import Assessment
 from poise.session.capacity import settled
 from poise.session.evaluation import Evaluation
+from poise.session.export import write_export
 from poise.session.naming import run_for
 from poise.session.pictures import has_picture, write_picture, write_samples
 from poise.session.sampler import Sampler
@@ -18,6 +19,7 @@ __all__ = [
     "has_picture",
     "run_for",
     "settled",
+    "write_export",
     "write_picture",
     "write_samples",
     "write_walk",

@@ -28,6 +28,8 @@ class Sampler:
     Attributes:
         checkpoint: what it was loaded from.
         config: the run's settings.
+        scaling: the way from what the generator makes to the data's units.
+        generator: with the averaged weights.
         warnings: what a person should know of the samples, one line each.
 
     Raises:
@@ -43,14 +45,14 @@ class Sampler:
         try:
             self.scaling = Scaling.from_json(state["about"]["data"])
             self._fabric = make_fabric(device)  # in float32: the same samples on every machine
-            self._generator = build_generator(self.config, self.scaling.shape, trust)
-            self._generator.load_state_dict(state["trainer"]["ema"])
+            self.generator = build_generator(self.config, self.scaling.shape, trust)
+            self.generator.load_state_dict(state["trainer"]["ema"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f"{self.checkpoint.path} does not fit {run.config_path} ({str(error).splitlines()[-1].strip()}); put "
                 "that config.yaml back which the run was trained with"
             ) from error
-        self._generator.to(self._fabric.device).eval()
+        self.generator.to(self._fabric.device).eval()
 
     @property
     def title(self) -> str:
@@ -105,7 +107,7 @@ class Sampler:
         if self.config.classes:
             given.append(torch.arange(len(z)) % len(self.config.classes) if labels is None else labels)
         chunks = zip(*(torch.split(it.to(self.device), batch) for it in given), strict=True)
-        return torch.cat([self._generator(*chunk).cpu() for chunk in chunks])
+        return torch.cat([self.generator(*chunk).cpu() for chunk in chunks])
 
     @property
     def device(self) -> torch.device:

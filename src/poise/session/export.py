@@ -1,0 +1,151 @@
+"""A run's generator in one file, for programs that know nothing of poise."""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from poise.data import Scaling
+from poise.data.scaling import levels
+from poise.errors import ConfigError, MissingExtraError, nearest
+from poise.files import write_atomic
+from poise.models import classes_of
+from poise.session.sampler import Sampler
+
+__all__ = ["EXPORTS", "Export", "program_of", "write_export"]
+
+# A program is traced with some number of samples: any but 0 and 1, which it would take for constants.
+_TRACED = 2
+
+# Under this name a file says what it is.
+_ABOUT = "poise"
+
+
+class _Restored(nn.Module):
+    """A generator of samples as the data's files have them: see :meth:`poise.data.Scaling.restore`."""
+
+    center: Tensor | None
+    scale: Tensor | None
+
+    def __init__(self, generator: nn.Module, scaling: Scaling) -> None:
+        super().__init__()
+        self.generator = generator
+        for name, column in (("center", scaling.center), ("scale", scaling.scale)):
+            self.register_buffer(name, None if column is None else torch.from_numpy(column))
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        samples: Tensor = self.generator(z) if labels is None else self.generator(z, labels)
+        if self.center is None or self.scale is None:
+            return levels(samples)
+        return samples * self.scale + self.center
+
+
+def program_of(generator: nn.Module, scaling: Scaling, z_dim: int) -> ExportedProgram:
+    """A generator as a program: latents ``z``, float32 ``(n, z_dim)``, to samples, for any n.
+
+    It takes ``labels``, int64 ``(n,)``, too where the generator does. Samples are as the data's files have them: uint8
+    images ``(n, h, w, c)``, or float32 vectors ``(n, d)`` in the data's units.
+
+    Args:
+        generator: on the CPU.
+        scaling: the way from what it makes to the data's units.
+        z_dim: the latent dimension.
+
+    Raises:
+        ConfigError: when the network does what no program can.
+    """
+    inputs: tuple[Tensor, ...] = (torch.zeros(_TRACED, z_dim),)
+    if classes_of(generator):
+        inputs = (*inputs, torch.zeros(_TRACED, dtype=torch.int64))
+    n = Dim("n")
+    network = _Restored(copy.deepcopy(generator), scaling).eval().requires_grad_(False)
+    try:
+        with _quiet():
+            return torch.export.export(network, inputs, dynamic_shapes=tuple({0: n} for _ in inputs))
+    except Exception as error:  # whatever a network of one's own does that cannot be traced
+        line = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+        raise ConfigError(
+            f"the generator cannot be made a program ({line}); let it not branch on the values of tensors, and take "
+            "sizes from x.shape, since len(x) and int() make them numbers of their own"
+        ) from error
+
+
+Export = Callable[[ExportedProgram, str], bytes]
+"""Makes the content of a file of a program and of what the file says of itself, as JSON."""
+
+
+def _onnx(program: ExportedProgram, about: str) -> bytes:
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("ONNX files need the 'onnxscript' package: pip install 'poise[onnx]'") from error
+    with _quiet():
+        converted = torch.onnx.export(program, dynamo=True, output_names=["samples"], verbose=False)
+    assert converted is not None
+    converted.model.metadata_props[_ABOUT] = about
+    content: bytes = converted.model_proto.SerializeToString()
+    return content
+
+
+def _pt2(program: ExportedProgram, about: str) -> bytes:
+    content = BytesIO()
+    torch.export.save(program, content, extra_files={_ABOUT: about})
+    return content.getvalue()
+
+
+EXPORTS: Mapping[str, Export] = MappingProxyType({"onnx": _onnx, "pt2": _pt2})
+"""The formats by the endings of their files: ONNX, and programs of ``torch.export``."""
+
+
+def write_export(sampler: Sampler, path: Path, form: str = "onnx") -> Mapping[str, Any]:
+    """Write a run's generator as a program: see :func:`program_of`.
+
+    Args:
+        sampler: has the generator, on the CPU.
+        path: the file.
+        form: a name of ``EXPORTS``.
+
+    Returns:
+        What the file's metadata say under ``poise``, as JSON: the run and its step, ``z_dim``, the names of the
+        classes, and the kind and the shape of a sample.
+
+    Raises:
+        ConfigError: when the form is not known, or the network does what no program can.
+        MissingExtraError: when the form needs a package that is not installed.
+    """
+    if form not in EXPORTS:
+        raise ConfigError(f"there is no format '{form}' {nearest(form, EXPORTS)}")
+    config, scaling = sampler.config, sampler.scaling
+    about = {
+        "run": sampler.run.name,
+        "step": sampler.checkpoint.step,
+        "z_dim": config.z_dim,
+        "classes": list(config.classes),
+        "kind": scaling.kind,
+        "shape": [*scaling.shape[1:], scaling.shape[0]],
+    }
+    write_atomic(path, EXPORTS[form](program_of(sampler.generator, scaling, config.z_dim), json.dumps(about)))
+    return about
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's remarks on its way to a program off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
