@@ -46,18 +46,24 @@ def test_an_allowed_change_is_what_trains_on(data: Data, tmp_path: Path) -> None
     assert state["d_optimizer"]["optimizer"]["param_groups"][0]["lr"] == 1e-3
 
 
-def test_checkpoints_that_are_gone_from_a_killed_run_are_no_fresh_start(data: Data, tmp_path: Path) -> None:
-    run = Run(tmp_path / "r")
-    train(data, run)
-    status = run.path / "status.json"
-    status.write_text(json.dumps(json.loads(status.read_text()) | {"state": "running"}))
-    shutil.rmtree(run.checkpoints.directory)
-    with pytest.raises(CheckpointError, match="has no good checkpoint left"):
-        train(data, run, steps=8)
-
-
 class _Killed(BaseException):
     """Ends a session wherever it is."""
+
+
+def test_checkpoints_that_are_gone_from_a_killed_run_are_no_fresh_start(data: Data, tmp_path: Path) -> None:
+    run, written = Run(tmp_path / "r"), []
+
+    class Keep(Hook):
+        def after_step(self, trainer: Trainer) -> None:
+            written.append((run.path / "status.json").read_text())
+
+    train(data, run, "checkpoint.every_steps=2", hooks=[Keep()])
+    assert [json.loads(it)["step"] for it in written] == [0, 2, 2, 4, 4, 6]
+    (run.path / "status.json").write_text(written[2])
+    assert (run.state(), run.status().nimg) == (State.KILLED, 64)
+    shutil.rmtree(run.checkpoints.directory)
+    with pytest.raises(CheckpointError, match="has no good checkpoint left"):
+        train(data, run)
 
 
 def test_what_was_killed_in_its_last_evaluation_is_evaluated_by_the_same_command(

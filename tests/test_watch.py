@@ -461,6 +461,18 @@ def test_the_same_failure_is_not_tried_unchanged_and_given_up(data: Data, tmp_pa
         train(data, run)
 
 
+def test_a_run_that_was_gone_on_with_is_begun_anew(data: Data, tmp_path: Path) -> None:
+    """Its status tells of steps that no checkpoint holds any more."""
+    run = Run(tmp_path / "r")
+    train(data, run, "watch.rollbacks=1", steps=8)
+    assert run.status().step == 8
+    settings, safe = ("watch.rollbacks=1",), resolve(data, "points", {}, SMALL)
+    outcome = train(data, run, *settings, hooks=[At(9, poison)], safe=safe)
+    assert outcome.state is State.FINISHED
+    assert [it["back_to"] for it in run.recovery()["steps"]] == [0]
+    assert run.status().step == 24
+
+
 def test_a_change_that_is_allowed_is_not_undone_by_what_was_tried(data: Data, tmp_path: Path) -> None:
     run = Run(tmp_path / "r")
     train(data, run, steps=16, hooks=[At(15, poison)])

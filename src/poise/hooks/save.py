@@ -24,6 +24,7 @@ class Save(Hook):
         every_steps: also every so many steps; None for by the clock only.
         about: what else to keep in each, as JSON values.
         request: the file whose presence asks for one now; removed when it is obeyed.
+        saved: called after each.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Save(Hook):
         every_steps: int | None = None,
         about: Mapping[str, Any] | None = None,
         request: Path | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         self.checkpoints = checkpoints
         self._every_seconds = every_seconds
         self._every_steps = every_steps
         self._about = dict(about or {})
         self._request = request
+        self._tell = saved
         self._saved_step = -1
         self._saved_at = self._polled_at = 0.0
 
@@ -76,7 +79,9 @@ class Save(Hook):
             return None
         self._saved_step = trainer.steps
         state = pack({"format": FORMAT, "about": self._about, "trainer": trainer.state_dict()})
-        return self.checkpoints.save(trainer.steps, trainer.nimg, state)
+        checkpoint = self.checkpoints.save(trainer.steps, trainer.nimg, state)
+        self._tell()
+        return checkpoint
 
 
 class SaveFirst(Hook):

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,17 @@ class Run:
         """What the run said last of itself."""
         return Status.read(self.path / "status.json")
 
+    def go_back(self, step: int) -> None:
+        """Forget the checkpoints after ``step``, and that more was done: a status that tells of it would miss them.
+
+        Where a process was killed on the way, the same call finishes it.
+        """
+        status = self.status()
+        if status is not None and status.step > step:
+            nimg = next((it.nimg for it in self.checkpoints.live() if it.step == step), 0)
+            self.write_status(replace(status, step=step, nimg=nimg))
+        self.checkpoints.go_back(step)
+
     def state(self) -> State | None:
         """What the run is doing: its own word, and ``killed`` where its process is gone. None if it never said."""
         status = self.status()
@@ -258,7 +270,7 @@ def places(name: str | Path, root: Path = RUNS) -> tuple[Path, ...]:
         name: a path, or a name under ``root``; ``./name`` is always a path.
         root: the directory of runs.
     """
-    is_path = str(name).startswith((f".{os.sep}", f"..{os.sep}"))
+    is_path = str(name).replace(os.sep, "/").startswith(("./", "../"))
     return (Path(name),) if is_path else (root / name, Path(name))
 
 

@@ -172,7 +172,7 @@ class Recovery:
         self._skipped.clear()
 
     def _carry_out(self, step: Step) -> None:
-        self._run.checkpoints.go_back(step.back_to)
+        self._run.go_back(step.back_to)
         self.steps[-1] = Step(**(asdict(step) | {"done": True}))
         self._write()
 

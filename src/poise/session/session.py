@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from poise.config import (
@@ -410,6 +411,7 @@ class Session:
             config.checkpoint.every_steps,
             about={"data": self.data.scaling.to_json()},
             request=run.checkpoint_request,
+            saved=partial(self._journal.status, State.RUNNING),
         )
         watch = self._watch
         log = Log(run.log, config.log.every_steps, self._row)
