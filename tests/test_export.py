@@ -188,5 +188,7 @@ def test_the_verb_says_what_the_file_takes_and_gives(poise: Any, tmp_path: Path)
     facts = json.loads(poise("export", "r", "--format", "pt2", "--out", "g.pt2", "--json").stdout)
     assert (facts["file"], facts["step"], facts["shape"]) == ("g.pt2", 2, [2])
     assert facts["bytes"] == Path("g.pt2").stat().st_size
+    refused = poise("export", "r", "--format", "pt3", code=2)
+    assert "there is no format 'pt3' (did you mean 'pt2'?)" in refused.stderr
     refused = poise("export", "r", "--format", "pt2", "--out", "none/g.pt2", code=2)
     assert "none/g.pt2 cannot be written: No such file or directory; give another path" in refused.stderr

@@ -1,7 +1,6 @@
 """``poise export``."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -9,18 +8,11 @@ import typer
 __all__ = ["export"]
 
 
-class Form(StrEnum):
-    """What the generator is written as."""
-
-    ONNX = "onnx"
-    PT2 = "pt2"
-
-
 def export(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
-    form: Form = typer.Option(Form.ONNX, "--format", help="onnx, or pt2: a program of torch.export."),
+    form: str = typer.Option("onnx", "--format", help="onnx, or pt2: a program of torch.export."),
     out: Path | None = typer.Option(
-        None, help="The file; generator.onnx or generator.pt2 in the run's directory if left out.", show_default=False
+        None, help="The file; generator.onnx or such in the run's directory if left out.", show_default=False
     ),
     trust: list[str] = typer.Option(
         [], metavar="PACKAGE", help="Let the run's config import its generator from this package; may be repeated."

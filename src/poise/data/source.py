@@ -78,7 +78,7 @@ def _prepared(source: str | Path, size: int | None, progress: Progress | None) -
         return Pictures(Hub(source.removeprefix(PREFIX)), size, progress)
     path = Path(source).expanduser()
     if path.is_dir() and source != "":
-        # What the name is written as is what it is loaded by again, and a built-in one would win.
+        # Settings name the data by its source, and by that name a built-in one would be loaded.
         return Pictures(Folder(path, f".{os.sep}{path}" if str(source) in BUILTIN else str(source)), size, progress)
     known = [make for suffixes, make in _FILES if path.name.lower().endswith(suffixes)]
     if path.is_file():

@@ -169,10 +169,9 @@ def checked_values(name: str, values: Any) -> Tensor:
 
 def in_brief(error: Exception) -> str:
     """The beginning of what torch says of weights that do not fit: it names each, and there may be hundreds."""
-    first, *more = str(error).split("\n\t")
-    return "; ".join(shorten(line, 240) for line in [first, *more[:2]]) + (
-        f"; {len(more) - 2} more" if more[2:] else ""
-    )
+    lines = str(error).split("\n\t")
+    more = f"; {len(lines) - 3} more" if len(lines) > 3 else ""
+    return "; ".join(shorten(line, 240) for line in lines[:3]) + more
 
 
 def checked_count(name: str, count: int) -> int:
