@@ -18,7 +18,7 @@ from poise.models import PRESETS, build, classes_of
 from poise.recipes import resolve
 from poise.runs import Run
 from poise.session import Sampler, Session
-from poise.session.export import program_of, write_export
+from poise.session.export import FORMS, Form, form_of, program_of, write_export
 
 IMAGES = Scaling("images", (3, 16, 16))
 Z_DIM = 8
@@ -72,6 +72,20 @@ def test_programs_give_what_networks_give_for_any_number(name: str) -> None:
             expected = IMAGES.restore(generator(*inputs))
         assert expected.std() > 1
         np.testing.assert_allclose(program(*inputs).numpy(), expected, rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("name", ["layers", "dcgan, of classes"])
+def test_onnx_does_what_the_program_does(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    program, path = program_of(GENERATORS[name](), IMAGES, Z_DIM), tmp_path / "g.onnx"
+    path.write_bytes(FORMS["onnx"].content(program, "{}"))
+    session = onnxruntime.InferenceSession(path)
+    for n in (1, 5):
+        inputs = inputs_of(GENERATORS[name](), n)
+        names = [it.name for it in session.get_inputs()]
+        (samples,) = session.run(None, dict(zip(names, (it.numpy() for it in inputs), strict=True)))
+        np.testing.assert_allclose(samples, program.module()(*inputs).numpy(), rtol=0, atol=1)
 
 
 # Of runs.
@@ -166,14 +180,27 @@ def test_a_network_that_no_program_can_do(generator: nn.Module) -> None:
         program_of(generator, scaling, 4)
 
 
-def test_formats_that_are_not_there(ring: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"there is no format 'onx' \(did you mean 'onnx'\?\)"):
-        write_export(ring, tmp_path / "g", "onx")
+        form_of("onx", None)
+    with pytest.raises(ConfigError, match=r"g.onnx ends as onnx files do, and is to be pt2; leave --format out, or"):
+        form_of("pt2", Path("g.onnx"))
+    assert form_of(None, Path("g.PT2")) == form_of("pt2", Path("g.bin")) == "pt2"
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(
-        MissingExtraError, match=r"ONNX files need the 'onnxscript' package: pip install 'poise\[onnx\]'"
-    ):
-        write_export(ring, tmp_path / "g")
+    for path in (None, Path("g.onnx"), Path("g.bin")):
+        with pytest.raises(
+            MissingExtraError, match=r"onnx files need the 'onnxscript' package: pip .* 'poise\[onnx\]'"
+        ):
+            form_of(None, path)
+
+
+def test_what_a_format_has_no_word_for(ring: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wordless(program: object, about: str) -> bytes:
+        raise OSError("no such word")
+
+    monkeypatch.setattr(sys.modules["poise.session.export"], "FORMS", {"pt2": Form(wordless)})
+    with pytest.raises(ConfigError, match="the generator cannot be written as pt2: no such word"):
+        write_export(ring, tmp_path / "g", "pt2")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +215,16 @@ def test_the_verb_says_what_the_file_takes_and_gives(poise: Any, tmp_path: Path)
     facts = json.loads(poise("export", "r", "--format", "pt2", "--out", "g.pt2", "--json").stdout)
     assert (facts["file"], facts["step"], facts["shape"]) == ("g.pt2", 2, [2])
     assert facts["bytes"] == Path("g.pt2").stat().st_size
+    assert json.loads(poise("export", "r", "--out", "h.pt2", "--json").stdout) == facts | {"file": "h.pt2"}
     refused = poise("export", "r", "--format", "pt3", code=2)
     assert "there is no format 'pt3' (did you mean 'pt2'?)" in refused.stderr
     refused = poise("export", "r", "--format", "pt2", "--out", "none/g.pt2", code=2)
     assert "none/g.pt2 cannot be written: No such file or directory; give another path" in refused.stderr
+
+
+def test_onnx_is_the_default(poise: Any, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    poise("train", "ring8", "--steps", "2", "--run", "r", "--set", "evaluate.samples=64")
+    assert "r, step 2: r/generator.onnx (" in poise("export", "r").stdout
+    assert onnxruntime.InferenceSession("r/generator.onnx").get_inputs()[0].shape[1] == 8

@@ -227,8 +227,13 @@ def test_a_path_is_not_taken_for_a_name(tmp_path: Path, monkeypatch: pytest.Monk
         make_run(tmp_path / path)
     assert find("quiet-otter").path == Path("runs/quiet-otter")
     assert find("./quiet-otter").path == Path("quiet-otter")
+    (tmp_path / "runs/amber").mkdir()
+    make_run(tmp_path / "amber")
+    assert find("amber").path == Path("amber")  # as it is none under runs
     monkeypatch.chdir("deep")
     assert find("../quiet-otter").path == Path("../quiet-otter")
+    monkeypatch.chdir("quiet-otter")
+    assert find(".").path == Path()
     with pytest.raises(RunError, match=r"there is no run '\./quiet-otte'"):
         find("./quiet-otte")
 

@@ -10,7 +10,12 @@ __all__ = ["export"]
 
 def export(
     run: str | None = typer.Argument(None, help="A run's name or path; the newest if left out.", show_default=False),
-    form: str = typer.Option("onnx", "--format", help="onnx, or pt2: a program of torch.export."),
+    form: str | None = typer.Option(
+        None,
+        "--format",
+        help="onnx, or pt2: a program of torch.export. Left out, what --out ends in, or onnx.",
+        show_default=False,
+    ),
     out: Path | None = typer.Option(
         None, help="The file; generator.onnx or such in the run's directory if left out.", show_default=False
     ),
@@ -24,13 +29,14 @@ def export(
     from poise.runs import find
 
     target = find(run)
-    path = target.path / f"generator.{form}" if out is None else out
     with preparing(quiet=as_json):
-        from poise.session import Sampler, write_export
+        from poise.session import Sampler, form_of, write_export
 
+        chosen = form_of(form, out)
         sampler = Sampler(target, "cpu", trust)
+    path = target.path / f"generator.{chosen}" if out is None else out
     with writing(path):
-        about = write_export(sampler, path, form)
+        about = write_export(sampler, path, chosen)
     for warning in sampler.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if as_json:

@@ -95,7 +95,7 @@ def require_values(loss: AdversarialLoss) -> None:
             logits, outcomes = _fixed_logits(loss.outputs)
             real, fake = ((side * outcomes).requires_grad_() for side in (logits, logits.roll(8, 0)))
             values: Any = of(real, fake)
-        if not isinstance(values, Tensor) or values.shape[:1] != real.shape[:1]:
+        if not isinstance(values, Tensor) or values.shape != real.shape[:1]:
             given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
             raise ConfigError(
                 f"loss.{player} gives {given} for logits of shape {tuple(real.shape)}; give one value a sample, (n,): "

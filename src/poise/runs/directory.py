@@ -267,10 +267,10 @@ def places(name: str | Path, root: Path = RUNS) -> tuple[Path, ...]:
     """Where the run is that a person names, the likelier place first.
 
     Args:
-        name: a path, or a name under ``root``; ``./name`` is always a path.
+        name: a path, or a name under ``root``; as a text, ``./name`` is always a path.
         root: the directory of runs.
     """
-    is_path = str(name).replace(os.sep, "/").startswith(("./", "../"))
+    is_path = str(name).partition(os.sep)[0] in (".", "..")
     return (Path(name),) if is_path else (root / name, Path(name))
 
 
@@ -289,12 +289,12 @@ def find(name: str | Path | None = None, root: Path = RUNS) -> Run:
         if not runs:
             raise RunError(f"there is no run under {root}/; train one with 'poise train digits', or give a path")
         return runs[0]
-    for path in places(name, root):
-        if path.is_dir():
-            run = Run(path)
-            if not run.exists():
-                raise RunError(f"{path} is not a run of poise: it has none of {', '.join(_MARKS)}")
+    there = [Run(path) for path in places(name, root) if path.is_dir()]
+    for run in there:
+        if run.exists():
             return run
+    if there:
+        raise RunError(f"{there[0].path} is not a run of poise: it has none of {', '.join(_MARKS)}")
     names = [run.name for run in runs]
     match = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{match[0]}'?" if match else f"'poise runs' lists those under {root}/"

@@ -6,10 +6,11 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,11 @@ from poise.errors import ConfigError, MissingExtraError, nearest
 from poise.files import write_atomic
 from poise.models import classes_of
 from poise.session.sampler import Sampler
+from poise.trainer.execution import in_a_line
 
-__all__ = ["EXPORTS", "Export", "program_of", "write_export"]
+__all__ = ["FORMS", "Form", "form_of", "program_of", "write_export"]
 
-# A program is traced with some number of samples: any but 0 and 1, which it would take for constants.
+# With so many samples a program is traced; 0 or 1 of them it would take for a constant.
 _TRACED = 2
 
 # Under this name a file says what it is.
@@ -51,10 +53,11 @@ class _Restored(nn.Module):
 
 
 def program_of(generator: nn.Module, scaling: Scaling, z_dim: int) -> ExportedProgram:
-    """A generator as a program: latents ``z``, float32 ``(n, z_dim)``, to samples, for any n.
+    """A generator as a program: latents ``z``, float32 ``(n, z_dim)``, to samples, for any n above 0.
 
     It takes ``labels``, int64 ``(n,)``, too where the generator does. Samples are as the data's files have them: uint8
-    images ``(n, h, w, c)``, or float32 vectors ``(n, d)`` in the data's units.
+    images ``(n, h, w, c)``, or float32 vectors ``(n, d)`` in the data's units. Noise that the generator adds is drawn
+    anew at each call, and no seed reaches it.
 
     Args:
         generator: on the CPU.
@@ -73,22 +76,25 @@ def program_of(generator: nn.Module, scaling: Scaling, z_dim: int) -> ExportedPr
         with _quiet():
             return torch.export.export(network, inputs, dynamic_shapes=tuple({0: n} for _ in inputs))
     except Exception as error:  # whatever a network of one's own does that cannot be traced
-        line = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
         raise ConfigError(
-            f"the generator cannot be made a program ({line}); let it not branch on the values of tensors, and take "
-            "sizes from x.shape, since len(x) and int() make them numbers of their own"
+            f"the generator cannot be made a program ({in_a_line(error)}); let it not branch on the values of tensors, "
+            "and take sizes from x.shape, since len(x) and int() make them numbers of their own"
         ) from error
 
 
-Export = Callable[[ExportedProgram, str], bytes]
-"""Makes the content of a file of a program and of what the file says of itself, as JSON."""
+class Form(NamedTuple):
+    """What a program can be written as.
+
+    Attributes:
+        content: makes a file's content of a program and of what the file says of itself, as JSON.
+        package: what it needs, which is the extra of the form's name; empty for nothing.
+    """
+
+    content: Callable[[ExportedProgram, str], bytes]
+    package: str = ""
 
 
 def _onnx(program: ExportedProgram, about: str) -> bytes:
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("ONNX files need the 'onnxscript' package: pip install 'poise[onnx]'") from error
     with _quiet():
         converted = torch.onnx.export(program, dynamo=True, output_names=["samples"], verbose=False)
     assert converted is not None
@@ -103,28 +109,47 @@ def _pt2(program: ExportedProgram, about: str) -> bytes:
     return content.getvalue()
 
 
-EXPORTS: Mapping[str, Export] = MappingProxyType({"onnx": _onnx, "pt2": _pt2})
-"""The formats by the endings of their files: ONNX, and programs of ``torch.export``."""
+FORMS: Mapping[str, Form] = MappingProxyType({"onnx": Form(_onnx, "onnxscript"), "pt2": Form(_pt2)})
+"""By the endings of their files: ONNX, and programs of ``torch.export``."""
 
 
-def write_export(sampler: Sampler, path: Path, form: str = "onnx") -> Mapping[str, Any]:
+def form_of(name: str | None, path: Path | None) -> str:
+    """The form that a person wants: the one that is named, or that of the file's ending, or ONNX.
+
+    Raises:
+        ConfigError: when there is no such form, or the file ends as those of another do.
+        MissingExtraError: when it needs a package that is not installed.
+    """
+    ending = "" if path is None else path.suffix.removeprefix(".").lower()
+    form = name or (ending if ending in FORMS else next(iter(FORMS)))
+    if form not in FORMS:
+        raise ConfigError(f"there is no format '{form}' {nearest(form, FORMS)}")
+    if ending in FORMS and ending != form:
+        raise ConfigError(f"{path} ends as {ending} files do, and is to be {form}; leave --format out, or rename it")
+    package = FORMS[form].package
+    try:
+        if package:
+            import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(f"{form} files need the '{package}' package: pip install 'poise[{form}]'") from error
+    return form
+
+
+def write_export(sampler: Sampler, path: Path, form: str) -> Mapping[str, Any]:
     """Write a run's generator as a program: see :func:`program_of`.
 
     Args:
         sampler: has the generator, on the CPU.
         path: the file.
-        form: a name of ``EXPORTS``.
+        form: of ``FORMS``; see :func:`form_of`.
 
     Returns:
         What the file's metadata say under ``poise``, as JSON: the run and its step, ``z_dim``, the names of the
         classes, and the kind and the shape of a sample.
 
     Raises:
-        ConfigError: when the form is not known, or the network does what no program can.
-        MissingExtraError: when the form needs a package that is not installed.
+        ConfigError: when the network does what no program, or no file of this form, can.
     """
-    if form not in EXPORTS:
-        raise ConfigError(f"there is no format '{form}' {nearest(form, EXPORTS)}")
     config, scaling = sampler.config, sampler.scaling
     about = {
         "run": sampler.run.name,
@@ -134,7 +159,12 @@ def write_export(sampler: Sampler, path: Path, form: str = "onnx") -> Mapping[st
         "kind": scaling.kind,
         "shape": [*scaling.shape[1:], scaling.shape[0]],
     }
-    write_atomic(path, EXPORTS[form](program_of(sampler.generator, scaling, config.z_dim), json.dumps(about)))
+    program = program_of(sampler.generator, scaling, config.z_dim)
+    try:
+        content = FORMS[form].content(program, json.dumps(about))
+    except Exception as error:  # whatever a format has no word for
+        raise ConfigError(f"the generator cannot be written as {form}: {in_a_line(error)}") from error
+    write_atomic(path, content)
     return about
 
 

@@ -12,6 +12,7 @@ from poise.data import Scaling
 from poise.errors import CheckpointError, ConfigError, RunError, nearest
 from poise.runs import Checkpoint, Run
 from poise.trainer import latents, make_fabric, unpack
+from poise.trainer.execution import in_a_line
 
 __all__ = ["Sampler"]
 
@@ -49,7 +50,7 @@ class Sampler:
             self.generator.load_state_dict(state["trainer"]["ema"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.checkpoint.path} does not fit {run.config_path} ({str(error).splitlines()[-1].strip()}); put "
+                f"{self.checkpoint.path} does not fit {run.config_path} ({in_a_line(error)}); put "
                 "that config.yaml back which the run was trained with"
             ) from error
         self.generator.to(self._fabric.device).eval()

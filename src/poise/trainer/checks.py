@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from math import isfinite
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -36,9 +35,9 @@ __all__ = [
     "checked_top_k",
     "checked_values",
     "fitting_labels",
-    "in_brief",
     "require_shape",
     "warn_of_balance",
+    "warn_of_constant",
     "warn_of_probabilities",
 ]
 
@@ -156,22 +155,21 @@ def checked_penalties(penalties: Mapping[str, Weighted]) -> dict[str, Weighted]:
 
 
 def checked_values(name: str, values: Any) -> Tensor:
-    """What a penalty gives: something that its player can minimize."""
-    if not isinstance(values, Tensor):
-        raise ConfigError(f"penalties.{name} gives a {type(values).__name__}; give a tensor of shape (n,) or ()")
-    if torch.is_grad_enabled() and not values.requires_grad:
-        raise ConfigError(
-            f"penalties.{name} gives values that do not depend on the player's weights, so that it would do nothing: "
-            "call the networks of the scene, and do not detach what they give"
-        )
+    """What a penalty gives: one value a sample, or one for the batch."""
+    if not isinstance(values, Tensor) or values.shape[1:].numel() != 1:
+        given = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise ConfigError(f"penalties.{name} gives {given}; give a tensor of shape (n,) or ()")
     return values
 
 
-def in_brief(error: Exception) -> str:
-    """The beginning of what torch says of weights that do not fit: it names each, and there may be hundreds."""
-    lines = str(error).split("\n\t")
-    more = f"; {len(lines) - 3} more" if len(lines) > 3 else ""
-    return "; ".join(shorten(line, 240) for line in lines[:3]) + more
+def warn_of_constant(name: str, values: Tensor) -> None:
+    """Warn of a penalty that is detached, or off for now."""
+    if torch.is_grad_enabled() and not values.requires_grad:
+        warnings.warn(
+            f"penalties.{name} gives values that have no derivative, so that it does nothing: if that is not meant, "
+            "let it call the networks of the scene, and not detach what they give",
+            stacklevel=2,
+        )
 
 
 def checked_count(name: str, count: int) -> int:

@@ -14,7 +14,7 @@ from poise.losses import AdversarialLoss, judges_by_sign, looks_at_batch, pushes
 from poise.parallel import batch
 from poise.penalties import MEASURES, Scene, Side, Weighted, log_name, player_of
 from poise.schedules import Number, value_at
-from poise.trainer.checks import checked_values, require_shape, warn_of_probabilities
+from poise.trainer.checks import checked_values, require_shape, warn_of_constant, warn_of_probabilities
 
 __all__ = ["STRENGTH", "Numbers", "Objective", "Objectives", "Turn"]
 
@@ -96,7 +96,7 @@ class Objectives:
         self._top_k = top_k
         self._adapt = adapt
         self._gathers = looks_at_batch(loss) or top_k != 1
-        self._warned = False
+        self._looked_at: set[str] = set()
         self.g_uses_real = loss.g_uses_real or bool(self._penalties["G"])
 
     def turn(self, role: Role, update: int, kimg: float) -> Turn:
@@ -124,8 +124,7 @@ class Objectives:
         if turn.weights:
             scene.expect(self._sides(turn))
         real_logits, fake_logits = (view.logits for view in scene.views)
-        if not self._warned and not torch.compiler.is_compiling():
-            self._warned = True
+        if self._is_first("logits"):
             warn_of_probabilities(real_logits)
         real_logits, fake_logits = self._compared(real_logits), self._compared(fake_logits)
         d_loss = self._d_loss(real_logits, fake_logits, turn).mean()
@@ -181,6 +180,13 @@ class Objectives:
             "g_loss": lambda: batch.mean(self._g_loss(*logits(), turn)),
         }
 
+    def _is_first(self, what: str) -> bool:
+        """Whether something was not looked at before, where it can be: a program has no side."""
+        if what in self._looked_at or torch.compiler.is_compiling():
+            return False
+        self._looked_at.add(what)
+        return True
+
     def _compared(self, logits: Tensor) -> Tensor:
         """The logits that the loss is to see: those of the whole batch, where it compares a sample with others."""
         return batch.gathered(logits) if self._gathers else logits
@@ -201,7 +207,10 @@ class Objectives:
         for name, weight in turn.weights.items():
             penalty, _, every, _ = self._penalties[role][name]
             scene.entry = name
-            term = weight * checked_values(name, penalty(scene)).mean()
+            values = checked_values(name, penalty(scene))
+            if self._is_first(name):
+                warn_of_constant(name, values)
+            term = weight * values.mean()
             total, terms[log_name(name)] = total + every * term, term
         return total, terms
 

@@ -41,12 +41,11 @@ from poise.trainer.checks import (
     checked_sizes,
     checked_top_k,
     fitting_labels,
-    in_brief,
     warn_of_balance,
 )
 from poise.trainer.compiled import Compiled
 from poise.trainer.devices import autocast_of, choose_execution, make_fabric
-from poise.trainer.execution import Eager, Execution, InParts, OverProcesses
+from poise.trainer.execution import Eager, Execution, InParts, OverProcesses, in_a_line
 from poise.trainer.gather import gathering
 from poise.trainer.graphs import CudaRecorder, Graphs
 from poise.trainer.guard import Guard
@@ -669,7 +668,7 @@ class Trainer:
             self._seconds = state["seconds"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f"the saved state does not fit these networks and optimizers: {in_brief(error)}"
+                f"the saved state does not fit these networks and optimizers: {in_a_line(error)}"
             ) from error
 
     def save(self, path: str | Path) -> None:

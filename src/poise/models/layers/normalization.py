@@ -105,13 +105,14 @@ class MinibatchStddev(nn.Module):
         Raises:
             ShapeError: when groups do not divide the batch.
         """
-        group = max(1, len(x) if self.group is None else min(self.group, len(x)))
-        if len(x) % group:
+        n = x.shape[0]
+        group = max(1, n if self.group is None else min(self.group, n))
+        if n % group:
             raise ShapeError(
-                f"minibatch_stddev has groups of {group} and was given {len(x)} samples; give a batch that they "
+                f"minibatch_stddev has groups of {group} and was given {n} samples; give a batch that they "
                 "divide, or another group="
             )
-        groups = x.reshape(len(x) // group, group, *x.shape[1:])
+        groups = x.reshape(n // group, group, *x.shape[1:])
         deviation = (self._variance(groups) + 1e-8).sqrt().flatten(1).mean(1)
         channel = deviation.repeat_interleave(group).reshape(-1, *[1] * (x.ndim - 1))
         return torch.cat((x, channel.expand(-1, 1, *x.shape[2:])), 1)
