@@ -483,7 +483,8 @@ def test_damaged_checkpoints(poise: Any, tmp_path: Path) -> None:
     text = (tmp_path / "r/config.yaml").read_text()
     (tmp_path / "r/config.yaml").write_text(text.replace("width: 4", "width: 8"))
     refused = poise("sample", "r", code=2)
-    assert "00000004.safetensors does not fit r/config.yaml (size mismatch for" in refused.stderr
+    assert "00000004.safetensors does not fit r/config.yaml (Error(s) in loading state_dict for " in refused.stderr
+    assert ": size mismatch for " in refused.stderr
     assert refused.stderr.count("\n") == 1
     (tmp_path / "r/config.yaml").write_text(text)
     poise("train", "digits", *TINY[:-1], "6", "--run", "r")
