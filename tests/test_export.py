@@ -18,7 +18,7 @@ from poise.models import PRESETS, build, classes_of
 from poise.recipes import resolve
 from poise.runs import Run
 from poise.session import Sampler, Session
-from poise.session.export import FORMS, Form, form_of, program_of, write_export
+from poise.session.export import FORMATS, Format, format_of, program_of, write_export
 
 IMAGES = Scaling("images", (3, 16, 16))
 Z_DIM = 8
@@ -79,7 +79,7 @@ def test_onnx_does_what_the_program_does(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     program, path = program_of(GENERATORS[name](), IMAGES, Z_DIM), tmp_path / "g.onnx"
-    path.write_bytes(FORMS["onnx"].content(program, "{}"))
+    path.write_bytes(FORMATS["onnx"].content(program, "{}"))
     session = onnxruntime.InferenceSession(path)
     for n in (1, 5):
         inputs = inputs_of(GENERATORS[name](), n)
@@ -182,23 +182,23 @@ def test_a_network_that_no_program_can_do(generator: nn.Module) -> None:
 
 def test_formats_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"there is no format 'onx' \(did you mean 'onnx'\?\)"):
-        form_of("onx", None)
+        format_of("onx", None)
     with pytest.raises(ConfigError, match=r"g.onnx ends as onnx files do, and is to be pt2; leave --format out, or"):
-        form_of("pt2", Path("g.onnx"))
-    assert form_of(None, Path("g.PT2")) == form_of("pt2", Path("g.bin")) == "pt2"
+        format_of("pt2", Path("g.onnx"))
+    assert format_of(None, Path("g.PT2")) == format_of("pt2", Path("g.bin")) == "pt2"
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     for path in (None, Path("g.onnx"), Path("g.bin")):
         with pytest.raises(
             MissingExtraError, match=r"onnx files need the 'onnxscript' package: pip .* 'poise\[onnx\]'"
         ):
-            form_of(None, path)
+            format_of(None, path)
 
 
 def test_what_a_format_has_no_word_for(ring: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wordless(program: object, about: str) -> bytes:
         raise OSError("no such word")
 
-    monkeypatch.setattr(sys.modules["poise.session.export"], "FORMS", {"pt2": Form(wordless)})
+    monkeypatch.setattr(sys.modules["poise.session.export"], "FORMATS", {"pt2": Format(wordless)})
     with pytest.raises(ConfigError, match="the generator cannot be written as pt2: no such word"):
         write_export(ring, tmp_path / "g", "pt2")
     assert list(tmp_path.iterdir()) == []

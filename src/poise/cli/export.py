@@ -30,9 +30,9 @@ def export(
 
     target = find(run)
     with preparing(quiet=as_json):
-        from poise.session import Sampler, form_of, write_export
+        from poise.session import Sampler, format_of, write_export
 
-        chosen = form_of(form, out)
+        chosen = format_of(form, out)
         sampler = Sampler(target, "cpu", trust)
     path = target.path / f"generator.{chosen}" if out is None else out
     with writing(path):

@@ -82,7 +82,7 @@ class Builder:
             raise type(error)(f"{path}: {error}") from error
         except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is, among others
             raise ConfigError(f"{path}: {error}") from error
-        except Exception as error:
+        except Exception as error:  # whatever code of one's own raises; a defect of poise stays one
             if not is_imported:
                 raise
             name = part.class_.removeprefix(PREFIX)

@@ -3,7 +3,7 @@
 from poise.session.assessment import Assessment
 from poise.session.capacity import settled
 from poise.session.evaluation import Evaluation
-from poise.session.export import form_of, write_export
+from poise.session.export import format_of, write_export
 from poise.session.naming import run_for
 from poise.session.pictures import has_picture, write_picture, write_samples
 from poise.session.sampler import Sampler
@@ -16,7 +16,7 @@ __all__ = [
     "Outcome",
     "Sampler",
     "Session",
-    "form_of",
+    "format_of",
     "has_picture",
     "run_for",
     "settled",

@@ -24,7 +24,7 @@ from poise.models import classes_of
 from poise.session.sampler import Sampler
 from poise.trainer.execution import in_a_line
 
-__all__ = ["FORMS", "Form", "form_of", "program_of", "write_export"]
+__all__ = ["FORMATS", "Format", "format_of", "program_of", "write_export"]
 
 # With so many samples a program is traced; 0 or 1 of them it would take for a constant.
 _TRACED = 2
@@ -82,7 +82,7 @@ def program_of(generator: nn.Module, scaling: Scaling, z_dim: int) -> ExportedPr
         ) from error
 
 
-class Form(NamedTuple):
+class Format(NamedTuple):
     """What a program can be written as.
 
     Attributes:
@@ -109,11 +109,11 @@ def _pt2(program: ExportedProgram, about: str) -> bytes:
     return content.getvalue()
 
 
-FORMS: Mapping[str, Form] = MappingProxyType({"onnx": Form(_onnx, "onnxscript"), "pt2": Form(_pt2)})
+FORMATS: Mapping[str, Format] = MappingProxyType({"onnx": Format(_onnx, "onnxscript"), "pt2": Format(_pt2)})
 """By the endings of their files: ONNX, and programs of ``torch.export``."""
 
 
-def form_of(name: str | None, path: Path | None) -> str:
+def format_of(name: str | None, path: Path | None) -> str:
     """The form that a person wants: the one that is named, or that of the file's ending, or ONNX.
 
     Raises:
@@ -121,12 +121,12 @@ def form_of(name: str | None, path: Path | None) -> str:
         MissingExtraError: when it needs a package that is not installed.
     """
     ending = "" if path is None else path.suffix.removeprefix(".").lower()
-    form = name or (ending if ending in FORMS else next(iter(FORMS)))
-    if form not in FORMS:
-        raise ConfigError(f"there is no format '{form}' {nearest(form, FORMS)}")
-    if ending in FORMS and ending != form:
+    form = name or (ending if ending in FORMATS else next(iter(FORMATS)))
+    if form not in FORMATS:
+        raise ConfigError(f"there is no format '{form}' {nearest(form, FORMATS)}")
+    if ending in FORMATS and ending != form:
         raise ConfigError(f"{path} ends as {ending} files do, and is to be {form}; leave --format out, or rename it")
-    package = FORMS[form].package
+    package = FORMATS[form].package
     try:
         if package:
             import_module(package)
@@ -141,7 +141,7 @@ def write_export(sampler: Sampler, path: Path, form: str) -> Mapping[str, Any]:
     Args:
         sampler: has the generator, on the CPU.
         path: the file.
-        form: of ``FORMS``; see :func:`form_of`.
+        form: of ``FORMATS``; see :func:`format_of`.
 
     Returns:
         What the file's metadata say under ``poise``, as JSON: the run and its step, ``z_dim``, the names of the
@@ -161,7 +161,7 @@ def write_export(sampler: Sampler, path: Path, form: str) -> Mapping[str, Any]:
     }
     program = program_of(sampler.generator, scaling, config.z_dim)
     try:
-        content = FORMS[form].content(program, json.dumps(about))
+        content = FORMATS[form].content(program, json.dumps(about))
     except Exception as error:  # whatever a format has no word for
         raise ConfigError(f"the generator cannot be written as {form}: {in_a_line(error)}") from error
     write_atomic(path, content)

@@ -36,7 +36,7 @@ class Probe:
     - ``d_auc``: the share of all n * n pairs in which D takes the real one for more real, ties counting half; the area
       under its ROC curve. ``held_out_auc``: the same with real samples that it is not trained on.
     - ``d_gap``: the mean scores' distance in standard deviations, :math:`(\bar r - \bar f) / \sqrt{(s_r^2 + s_f^2)/2}`,
-      above 0 where D is right.
+      above 0 where D is right; of one sample there is none.
     - ``overfit``: :math:`(\bar r - \bar h) / (\bar r - \bar f)` with mean scores of reals, held-out reals and fakes; 0
       where D takes the held-out ones as it takes those that it knows, 1 where it takes them for fakes (Karras et al.
       2020, Training Generative Adversarial Networks with Limited Data, arXiv 2006.06676, equation 1).
